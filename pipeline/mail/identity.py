@@ -1,0 +1,90 @@
+"""What makes a letter recognisable for life: its Message-ID, and the token in its return path.
+
+Both are made once, at planning, and stored with the letter. The token lets a notification that quotes
+nothing of the letter find it by the address it came to (`letters+TOKEN@example.org`); the HMAC in it keeps
+strangers from inventing tokens. Receivers may fold the case of a local part (RFC 5321 2.4), so a token is
+lower case when written and read in any case.
+
+RFC 5322 3.6.4 (msg-id: `<dot-atom@dot-atom>`), RFC 5321 4.5.3.1.1 (a local part has at most 64 octets),
+RFC 5233 (subaddress), RFC 4648 6 (base32), RFC 2104 (HMAC).
+
+Limits: no quoted local parts and no domain literals; 80 bits of HMAC, which is enough against guessing by
+mail.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+
+MAC_LETTERS = 16  # 80 bits
+SMALLEST_KEY = 16  # octets
+LARGEST_NUMBER = 2**63 - 1
+
+_DIGITS = "abcdefghijklmnopqrstuvwxyz234567"
+_ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_LOCAL = re.compile(rf"{_ATEXT}(?:\.{_ATEXT})*")
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_TOKEN = re.compile(rf"([a-z2-7]{{1,13}})([a-z2-7]{{{MAC_LETTERS}}})")
+
+
+def message_id(local: str, domain: str) -> str:
+    """Return `<local@domain>` (RFC 5322 3.6.4); ValueError where either is not a dot-atom of ASCII."""
+    if not _LOCAL.fullmatch(local) or len(local) > 128:
+        raise ValueError("not the left side of a Message-ID")
+    if not _DOMAIN.fullmatch(domain) or len(domain) > 253:
+        raise ValueError("not a domain in ASCII")
+    return f"<{local}@{domain}>"
+
+
+def letter_token(number: int, key: bytes) -> str:
+    """Return the token of letter ``number``: the number in base32, then 16 characters of HMAC-SHA256, lower
+    case.
+
+    ``number`` is 1 or more and below 2**63, ``key`` at least 16 octets; else ValueError. At most 29
+    characters.
+    """
+    if not 0 < number <= LARGEST_NUMBER:
+        raise ValueError("a letter's number is 1 or more")
+    if len(key) < SMALLEST_KEY:
+        raise ValueError(f"the key has fewer than {SMALLEST_KEY} octets")
+    return _in_base32(number) + _mac(number, key)
+
+
+def read_token(token: str, key: bytes) -> int | None:
+    """Return the number of the letter ``token`` was made for; None where it was not made with ``key``.
+
+    Any case is read; the comparison takes the same time for every wrong token.
+    """
+    if len(key) < SMALLEST_KEY:
+        raise ValueError(f"the key has fewer than {SMALLEST_KEY} octets")
+    parts = _TOKEN.fullmatch(token.lower()) if token.isascii() else None
+    if parts is None:
+        return None
+    digits, mac = parts.groups()
+    number = _from_base32(digits)
+    right = hmac.compare_digest(mac, _mac(number, key))
+    return number if right and digits == _in_base32(number) else None
+
+
+def _in_base32(number: int) -> str:
+    digits = ""
+    while number:
+        number, rest = divmod(number, 32)
+        digits = _DIGITS[rest] + digits
+    return digits or _DIGITS[0]
+
+
+def _from_base32(digits: str) -> int:
+    number = 0
+    for digit in digits:
+        number = number * 32 + _DIGITS.index(digit)
+    return number
+
+
+def _mac(number: int, key: bytes) -> str:
+    digest = hmac.new(key, b"letter %d" % number, hashlib.sha256).digest()
+    return base64.b32encode(digest[:10]).decode("ascii").lower()
