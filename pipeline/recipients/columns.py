@@ -76,8 +76,7 @@ def header_faults(names: Sequence[str]) -> list[tuple[int, str, str, str]]:
 
 
 def intended(name: str) -> str:
-    """Return the known column that ``name`` is meant to be, whatever its case, spaces and hyphens; '' for
-    none."""
+    """Return the known column that ``name`` means, whatever its case, spaces and hyphens; '' for none."""
     plain = re.sub(r"[\W_]+", "", name.casefold())
     for known in KNOWN:
         if plain == known.replace("_", ""):

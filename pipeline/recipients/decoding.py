@@ -129,8 +129,7 @@ def _from_named(data: bytes, file: str, encoding: str, name: str) -> str:
 
 
 def _refuse_double_decoding(data: bytes, file: str, encoding: str) -> None:
-    """A single-byte encoding decodes UTF-8 without complaint, and wrongly; UTF-8 is never valid by
-    accident."""
+    """A single-byte encoding decodes UTF-8, wrongly and without complaint; chance never makes UTF-8."""
     if data.isascii():
         return
     try:

@@ -17,82 +17,31 @@ told. Whether an attachment exists is not looked at here, nor is the DNS.
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
-import zoneinfo
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
-from pipeline.mail.address import Address, AddressFault, holds_encoded_word, parse_address, unsafe_character
+from pipeline.mail.address import Address, AddressFault, parse_address, unsafe_character
 from pipeline.problem import Problem, Severity, visible
+from pipeline.recipients.cells import MAX_CELL, Cells, cleaned, decoded_twice, fault_of_text, filled
 from pipeline.recipients.columns import KNOWN, header_faults, readable
 from pipeline.recipients.decoding import Undecodable, decode_list
 from pipeline.recipients.domains import meant_domain, mixed_scripts
+from pipeline.recipients.meant import meant_language, meant_timezone, timezones
 from pipeline.recipients.roles import refused_role
 from pipeline.recipients.sheet import DELIMITERS, Break, Place, Record, Sheet, header_delimiter
 
 MAX_ROWS = 1_000_000  # below the header, blank ones not counted
-MAX_CELL = 10_000  # characters
 MAX_PROBLEMS = 10_000
 
 _YES = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
-_OUTER = " \t\u00a0"  # spaces that do not count at either end of a cell
 _EXCELS_LINE = re.compile(r'"?sep=[,;\t]?"?')  # Excel writes "sep=;" above the header, and hides it
-# What people write for a language, and the code they mean (ISO 639-1).
-_MEANT_LANGUAGE = {
-    "gr": "el",
-    "ua": "uk",
-    "cz": "cs",
-    "se": "sv",
-    "dk": "da",
-    "jp": "ja",
-    "cn": "zh",
-    "by": "be",
-    "si": "sl",
-    "ee": "et",
-    "kz": "kk",
-    "ge": "ka",
-    "al": "sq",
-    "gb": "en",
-    "us": "en",
-    "at": "de",
-    "mx": "es",
-    "br": "pt",
-}
 _BREAK_HINTS = {
     Break.UNCLOSED: 'close it with ", and write a quote inside a quoted cell twice: ""',
     Break.STRAY: 'write a quote inside a quoted cell twice: ""',
     Break.TOO_LONG: "is a quote opened and not closed?",
 }
-
-
-class Cells(Mapping[str, str]):
-    """The cells of one row by the names of their columns; read only, and small: the names are shared by all
-    rows."""
-
-    __slots__ = ("_at", "_texts")
-
-    def __init__(self, at: Mapping[str, int], texts: tuple[str, ...]) -> None:
-        """Take the position of each column and the texts in the order of the file."""
-        self._at = at
-        self._texts = texts
-
-    def __getitem__(self, name: str) -> str:
-        return self._texts[self._at[name]]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._at)
-
-    def __len__(self) -> int:
-        return len(self._at)
-
-    def __hash__(self) -> int:
-        return hash(tuple(self.items()))
-
-    def __repr__(self) -> str:
-        return f"Cells({dict(self)!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +142,7 @@ def row_problem(
     hint: str = "",
     severity: Severity = Severity.ERROR,
 ) -> Problem:
-    """Return a problem that points at a cell of a row, for the checks of later stages; arguments as
-    `place_of`."""
+    """Return a problem that points at a cell of a row, for later stages; arguments as `place_of`."""
     place = place_of(intake, line, column)
     return Problem(intake.file, place.line, place.column, code, message, hint, severity, place.source)
 
@@ -255,8 +203,7 @@ class _Gathered:
 
 
 class _Reading:
-    """One pass over one file; rows stream through `_rows`, and what must be remembered of them is kept
-    here."""
+    """One pass over one file: rows stream through `_rows`, what must be remembered is kept here."""
 
     def __init__(self, sheet: Sheet, file: str, languages: Sequence[str]) -> None:
         self._sheet = sheet
@@ -299,9 +246,9 @@ class _Reading:
 
     def _read_header(self, records: Iterator[Record]) -> bool:
         """Take the first line that is not blank; say whether the rows below can be read."""
-        record = next((record for record in records if record.broken or _filled(record.cells)), None)
+        record = next((record for record in records if record.broken or filled(record.cells)), None)
         if record is not None and _EXCELS_LINE.fullmatch(record.text.strip()):
-            record = next((record for record in records if record.broken or _filled(record.cells)), None)
+            record = next((record for record in records if record.broken or filled(record.cells)), None)
         if record is None:
             hint = "the first line names the columns: email,language,name"
             self._tell_file("empty-file", "the file is empty", hint)
@@ -322,7 +269,7 @@ class _Reading:
     def _rows(self, records: Iterator[Record]) -> Iterator[_Row]:
         """Yield each row that could be read; count the others."""
         for record in records:
-            if not record.broken and not _filled(record.cells):
+            if not record.broken and not filled(record.cells):
                 continue
             if self._count == MAX_ROWS:
                 self._tell(
@@ -340,7 +287,7 @@ class _Reading:
                 yield self._row(record)
 
     def _row(self, record: Record) -> _Row:
-        values = Cells(self._at, tuple(_cleaned(cell) for cell in record.cells))
+        values = Cells(self._at, tuple(cleaned(cell) for cell in record.cells))
         if _YES.get(values.get("exclude", "").lower()):
             return _Row(record, values, None, None, excluded=True)
         before = self._gathered.errors
@@ -371,12 +318,12 @@ class _Reading:
         unsafe: set[str] = set()
         for name, index in self._at.items():
             text = values[name]
-            if fault := _fault_of_text(text, known=name in KNOWN):
+            if fault := fault_of_text(text, known=name in KNOWN):
                 self._tell(
                     record, index, fault[0], f'column "{visible(name, limit=64)}" {fault[1]}', fault[2]
                 )
                 unsafe.add(name)
-            elif reads := _decoded_twice(text):
+            elif reads := decoded_twice(text):
                 message = f'"{visible(text, limit=40)}" reads as if it had been decoded wrongly'
                 hint = (
                     f'was it "{visible(reads, limit=40)}"? then the file was converted twice; export it again'
@@ -431,24 +378,17 @@ class _Reading:
         if known := self._languages.get(text.casefold()):
             return known
         hint = f"templates exist for: {', '.join(sorted(self._languages.values()))}"
-        if meant := self._meant_language(text.casefold()):
+        if meant := meant_language(text, self._languages):
             hint = f'did you mean "{meant}"? {hint}'
         message = f'no such language "{visible(text, limit=40)}"'
         self._tell(record, self._at["language"], "language", message, hint)
         return text
 
-    def _meant_language(self, text: str) -> str:
-        for guess in (_MEANT_LANGUAGE.get(text, ""), re.split(r"[-_]", text)[0]):
-            if guess in self._languages:
-                return self._languages[guess]
-        close = difflib.get_close_matches(text[:40], self._languages, n=1, cutoff=0.5)
-        return self._languages[close[0]] if close else ""
-
     def _timezone(self, record: Record, values: Cells) -> str:
         text = values.get("timezone", "")
-        if not text or text in _timezones():
+        if not text or text in timezones():
             return text
-        meant = _meant_timezone(text)
+        meant = meant_timezone(text)
         hint = f'did you mean "{meant}"?' if meant else "write an IANA name such as Europe/Athens"
         message = f'no such time zone "{visible(text, limit=60)}"'
         self._tell(record, self._at["timezone"], "timezone", message, hint)
@@ -516,8 +456,7 @@ class _Reading:
         self._tell(row.record, self._at["email"], "duplicate", message, hint, Severity.WARNING)
 
     def _warn_of_near(self, row: _Row, address: Address) -> None:
-        """Plus tags, and dots at Gmail, often lead to the same person; nobody can know, so it is only
-        said."""
+        """Plus tags, and dots at Gmail, often lead to one person; nobody can know, so it is said only."""
         near = _near_key(address.key)
         earlier = self._near.setdefault(near, address.key)
         if earlier != address.key:
@@ -578,56 +517,8 @@ class _Reading:
         )
 
 
-def _filled(cells: Sequence[str]) -> bool:
-    return any(cell.strip() for cell in cells)
-
-
-def _cleaned(cell: str) -> str:
-    """Return a cell as it is used: outer spaces off, NFC, lines ended by LF."""
-    text = cell.strip(_OUTER).replace("\r\n", "\n")
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
-
-
-def _fault_of_text(text: str, *, known: bool) -> tuple[str, str, str] | None:
-    """Return code, words and hint for what makes a cell unusable; None where it is fine.
-
-    A line break is let in only where a column is a template value of the campaign's own: the known ones go
-    into headers and file names.
-    """
-    if len(text) > MAX_CELL:
-        return (
-            "cell-too-long",
-            f"holds {len(text)} characters; {MAX_CELL} are the most",
-            "is a quote not closed?",
-        )
-    if found := unsafe_character(text, newline=not known):
-        return (
-            "unsafe-text",
-            f"holds {found[1]} at character {found[0] + 1}",
-            "remove it; type the text again if unsure",
-        )
-    if holds_encoded_word(text):
-        hint = "write the characters themselves; the letter encodes them"
-        return "unsafe-text", "holds an encoded-word (=?...?=)", hint
-    return None
-
-
-def _decoded_twice(text: str) -> str:
-    """Return what ``text`` was before UTF-8 was taken for windows-1252 or windows-1251; '' where it was
-    not."""
-    if text.isascii():
-        return ""
-    for taken_for in ("windows-1252", "windows-1251"):
-        try:
-            return text.encode(taken_for).decode("utf-8")
-        except UnicodeError:
-            continue
-    return ""
-
-
 def _differing(one: _First, two: _Row) -> str:
-    """Return the first column in which two rows with one address differ; ''. The address is the same by its
-    key."""
+    """Return the first column in which two rows with one address key differ; '' for none."""
     for column in one.values:
         if column == "email" or one.values[column] == two.values[column]:
             continue
@@ -643,19 +534,3 @@ def _near_key(key: str) -> str:
     if domain in ("gmail.com", "googlemail.com"):
         return f"{local.replace('.', '')}@gmail.com"
     return f"{local}@{domain}"
-
-
-@cache
-def _timezones() -> frozenset[str]:
-    return frozenset(zoneinfo.available_timezones())
-
-
-def _meant_timezone(text: str) -> str:
-    """Return the time zone that was probably meant: by its city, or by its spelling."""
-    plain = re.sub(r"[\s_]+", "_", text[:60]).casefold()
-    names = sorted(_timezones())
-    for name in names:
-        if plain in (name.casefold(), name.rpartition("/")[2].casefold()):
-            return name
-    close = difflib.get_close_matches(text[:60], names, n=1, cutoff=0.7)
-    return close[0] if close else ""

@@ -81,8 +81,7 @@ class Sheet:
                 yield Record(lines.first, "".join(lines.taken), tuple(cells))
 
     def _broken(self, lines: _Lines, fault: str) -> Record:
-        """Say what is wrong with the record in hand, and give back the lines that may be records of their
-        own."""
+        """Say what is wrong with the record in hand, and give back the lines that may be other records."""
         text = "".join(lines.taken)
         if "limit" in fault:
             record = Record(lines.first, text, (), Break.TOO_LONG)
@@ -145,8 +144,7 @@ class Sheet:
 
 
 def header_delimiter(text: str) -> str:
-    """Return the delimiter the header line is written with: the most frequent outside quotes, a comma in
-    doubt."""
+    """Return the delimiter of the header line: the most frequent outside quotes, a comma in doubt."""
     header = next((line for line in io.StringIO(text, newline="") if line.strip()), "")
     counts = dict.fromkeys(DELIMITERS, 0)
     for part in header[:100_000].split('"')[::2]:
