@@ -34,9 +34,9 @@ URL_FORMS = (
     'or "smtp://user@smtp.example.org:587" (STARTTLS); the user may be an address: "smtps://me@example.org@smtp…"'
 )
 SAFE_PLACES = (
-    'put it into a file that only you can read and write password_file = "…",\n'
-    'or password_command = "pass show smtp"; or give it as CAMPAIGN_SMTP_PASSWORD in the environment,\n'
-    "or as the systemd credential smtp_password"
+    'put it in a file that nobody else can read (mode 0600) and name that file: password_file = "…";\n'
+    'or write password_command = "pass show smtp", or set CAMPAIGN_SMTP_PASSWORD in the environment,\n'
+    "or give it as the systemd credential smtp_password"
 )
 LONGEST_URL = 1_000
 MOST_CONNECTIONS = 50
@@ -196,7 +196,7 @@ def parse_relay_url(url: str) -> RelayAddress:
     kind = RelayKind(scheme.lower())
     userinfo, at, place = rest[2:].rpartition("@")  # the last @: an address may be the user
     if ":" in userinfo:
-        raise ValueError(f"a password does not belong into the relay's address\n{SAFE_PLACES}")
+        raise ValueError(f"a password does not belong in the relay's address\n{SAFE_PLACES}")
     host, port = _place(place)
     return RelayAddress(
         kind, host, port or (465 if kind is RelayKind.SMTPS else 587), _user(userinfo) if at else None

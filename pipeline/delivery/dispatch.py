@@ -1,0 +1,149 @@
+"""One run of sending: sessions over connections, fed and judged, until nothing is left to do now.
+
+    feed ── letter ──► pack ── parcel ──► session ──► relay
+      ▲                                      │ answers
+      └────────── settled ◄── desk ◄─────────┘──► journal
+
+`Run.go` opens as many connections as there is work for, keeps each busy, replaces those that are lost or worn out, and
+ends when the feed is over. `Run.wind_up` finishes the letters in flight and ends; cancelling `go` drops the connections,
+with every parcel in hand accounted for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pipeline.delivery.connect import Connection, Offer, Unreached
+from pipeline.delivery.desk import SendingDesk
+from pipeline.delivery.letter import Letter, Parcel, State
+from pipeline.delivery.parcel import Packing, Unfit
+from pipeline.delivery.session import Ending, Manner
+from pipeline.delivery.supply import Feed, Progress, Stop
+from pipeline.errors import CampaignError, ExitCode, StoreUnwritable
+
+
+class Opening(Protocol):
+    """What opens connections."""
+
+    async def connect(self, manner: Manner) -> Connection:
+        """Return a connection ready for MAIL; raises Unreached or RelayRefusedUs."""
+
+
+class Unsendable(Protocol):
+    """Where a letter goes that cannot be sent as it is."""
+
+    def __call__(self, letter: Letter, state: State, why: str) -> None:
+        """Take it out of the queue."""
+
+
+@dataclass(slots=True)
+class Supplier:
+    """Gives one session its parcels: letters of the feed, packed for what this relay offers."""
+
+    feed: Feed
+    packing: Packing
+    offer: Offer
+    unsendable: Unsendable
+    progress: Progress
+
+    async def next(self) -> Parcel | None:
+        """Wait for the next parcel."""
+        while (letter := await self.feed.next()) is not None:
+            if (parcel := self._pack(letter)) is not None:
+                return parcel
+        return None
+
+    def next_now(self) -> Parcel | None:
+        """Return a parcel that may go at once."""
+        while (letter := self.feed.next_now()) is not None:
+            if (parcel := self._pack(letter)) is not None:
+                return parcel
+        return None
+
+    def give_back(self, parcel: Parcel) -> None:
+        """Take back a parcel that was not offered to the relay."""
+        self.feed.give_back(parcel.letter)
+
+    def _pack(self, letter: Letter) -> Parcel | None:
+        try:
+            return self.packing.pack(letter, self.offer)
+        except Unfit as unfit:
+            self.unsendable(letter, State.FAILED, str(unfit))
+            self.progress.failed += 1
+            self.feed.settled()
+            return None
+
+
+@dataclass(slots=True)
+class Run:
+    """The parts of one run, wired."""
+
+    feed: Feed
+    desk: SendingDesk
+    opening: Opening
+    packing: Packing
+    progress: Progress
+    unsendable: Unsendable
+    manner: Manner
+    connections: int
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _live: int = 0  # sessions open now
+
+    async def go(self) -> Stop | None:
+        """Send until the feed is over; return why it ended early, if it did."""
+        filling = asyncio.create_task(self._fill())
+        self._tasks = [asyncio.create_task(self._work()) for _ in range(self.connections)]
+        try:
+            await asyncio.gather(filling, *self._tasks)
+        finally:
+            for task in (filling, *self._tasks):
+                task.cancel()
+            await asyncio.gather(filling, *self._tasks, return_exceptions=True)
+        return self.feed.stop
+
+    def wind_up(self, reason: str) -> None:
+        """Hand out nothing more; what is in flight is finished."""
+        self.feed.end(Stop(reason, ExitCode.INTERRUPTED))
+
+    async def _fill(self) -> None:
+        try:
+            await self.feed.fill()
+        except StoreUnwritable as trouble:
+            self.feed.end(Stop(trouble.message, ExitCode.STORE_UNWRITABLE, trouble.hint))
+
+    async def _work(self) -> None:
+        """Keep one connection busy for as long as there is work."""
+        while await self.feed.work_ahead():
+            try:
+                connection = await self.opening.connect(self.manner)
+            except Unreached as trouble:
+                if self._live:
+                    return  # the relay may only have had enough connections
+                self.feed.end(
+                    Stop(str(trouble), ExitCode.WAITING, "the letters stay queued; a later run goes on")
+                )
+                return
+            except CampaignError as refusal:
+                self.feed.end(Stop(refusal.message, refusal.exit_code, refusal.hint))
+                return
+            self._live += 1
+            try:
+                await self._converse(connection)
+            finally:
+                self._live -= 1
+
+    async def _converse(self, connection: Connection) -> None:
+        supplier = Supplier(self.feed, self.packing, connection.offer, self.unsendable, self.progress)
+        session = connection.session
+        ending = await session.converse(supplier, self.desk)
+        match ending:
+            case Ending.LOST:
+                self.desk.relay_in_trouble(session.why_lost)
+            case Ending.CLOSED if not session.begun:
+                self.desk.relay_in_trouble(session.why_lost)
+            case Ending.DISLIKED:
+                self.manner = session.manner.milder()
+            case _:
+                pass

@@ -1,0 +1,111 @@
+"""From a letter to what goes on the wire: the envelope as the relay's offer allows it.
+
+RFC 5321 4.1.1.2-3 (MAIL, RCPT), RFC 1870 (SIZE), RFC 6152 (BODY=8BITMIME), RFC 6531 3.4 (SMTPUTF8), RFC 3461 4 (NOTIFY,
+ORCPT, RET, ENVID; xtext). A parameter is used only when it was offered. A letter the relay cannot take as it is never
+reaches MAIL: `Unfit` says why, in words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipeline.delivery.connect import Offer
+from pipeline.delivery.letter import Letter, Parcel
+from pipeline.letters.message import dot_stuff
+
+COMMAND_LIMIT = 2_000  # octets; RFC 5321 asks for 512 plus what each extension adds
+
+
+class Unfit(Exception):
+    """The relay cannot take this letter as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A letter's bytes (CRLF, not dot-stuffed) and the moment in its Date."""
+
+    content: bytes
+    built_at: datetime
+
+
+Compose = Callable[[Letter, bool], Composed]  # the flag: 8-bit bodies are allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """How letters of a run are packed."""
+
+    compose: Compose
+    return_path: Callable[[Letter], str]
+    envelope_id: Callable[[Letter], str]  # RFC 3461 4.4: ties a notice to its letter
+    eightbit: bool = False
+
+    def pack(self, letter: Letter, offer: Offer) -> Parcel:
+        """Return the next attempt at ``letter`` for a relay with ``offer``.
+
+        Raises Unfit, and what ``compose`` raises.
+        """
+        composed = self.compose(letter, self.eightbit and offer.eightbit)
+        content = composed.content
+        digest = hashlib.sha256(content).hexdigest()
+        if letter.sha256 and letter.sha256 != digest:
+            raise Unfit(
+                "its text changed since its first attempt, and the bytes of that attempt were not kept"
+            )
+        plain = content.isascii()
+        smtputf8 = not letter.email.isascii()
+        self._check(offer, size=len(content), plain=plain, smtputf8=smtputf8)
+        return Parcel(
+            letter=letter,
+            attempt=letter.attempts + 1,
+            mail=self._mail(letter, offer, size=len(content), plain=plain, smtputf8=smtputf8),
+            rcpt=_rcpt(letter.email, offer),
+            wire=dot_stuff(content),
+            content=content,
+            sha256=digest,
+            built_at=composed.built_at,
+        )
+
+    def _check(self, offer: Offer, *, size: int, plain: bool, smtputf8: bool) -> None:
+        if smtputf8 and not offer.smtputf8:
+            raise Unfit("the address needs SMTPUTF8, which the relay does not offer")
+        if not plain and not offer.eightbit:
+            raise Unfit("its frozen text is 8-bit, which the relay does not take any more (8BITMIME)")
+        if offer.size is not None and size > offer.size:
+            raise Unfit(f"it has {size} octets; the relay takes {offer.size}")
+
+    def _mail(self, letter: Letter, offer: Offer, *, size: int, plain: bool, smtputf8: bool) -> bytes:
+        words = [f"MAIL FROM:<{self.return_path(letter)}>"]
+        if offer.size is not None or offer.announces_size:
+            words.append(f"SIZE={size}")
+        if not plain:
+            words.append("BODY=8BITMIME")
+        if smtputf8:
+            words.append("SMTPUTF8")
+        if offer.dsn:
+            words += ["RET=HDRS", f"ENVID={xtext(self.envelope_id(letter))}"]
+        return _command(words)
+
+
+def _rcpt(address: str, offer: Offer) -> bytes:
+    words = [f"RCPT TO:<{address}>"]
+    if offer.dsn:
+        words.append("NOTIFY=FAILURE,DELAY")
+        if address.isascii():
+            words.append(f"ORCPT=rfc822;{xtext(address)}")
+    return _command(words)
+
+
+def _command(words: list[str]) -> bytes:
+    line = " ".join(words).encode()
+    if len(line) > COMMAND_LIMIT or any(octet < 0x20 or octet == 0x7F for octet in line):
+        raise Unfit("its address cannot be put into an SMTP command")
+    return line
+
+
+def xtext(text: str) -> str:
+    """Return ``text`` (ASCII) as xtext: "+", "=" and what is not printable as +XX (RFC 3461 4)."""
+    return "".join(c if "!" <= c <= "~" and c not in "+=" else f"+{ord(c):02X}" for c in text)

@@ -1,0 +1,537 @@
+"""One SMTP session: letters over a connection that is open, secured and logged in.
+
+`Wire` is the protocol on the transport: octets out, complete responses in, strictly in the order asked for, with a
+time limit per phase. `Session.converse` pulls parcels from a `Supply` and tells a `Desk` what became of each.
+There is one way of speaking, with three manners:
+
+    CHAINED  content and final dot of one letter, MAIL, RCPT and DATA of the next, in one write: one round trip
+    GROUPED  MAIL, RCPT and DATA in one write, the content alone: two round trips
+    SINGLE   one command at a time: four round trips
+
+The phase of every letter is known at every moment. Permission for an attempt is asked for when its envelope goes out
+and must be there before the chunk that holds the final dot is handed to the transport; what is lost before that
+moment was not accepted, what is lost at or after it is in doubt. Permission denied with 354 in hand: the
+connection is aborted, never a dot - a lone dot would deliver an empty letter. A lone dot is right in one case only:
+the recipient was refused and DATA answered 354 all the same (RFC 2920 3.1).
+
+RFC 5321 4.1.1, 4.2, 4.5.3.2 (time limits), 3.8 (421 closes); RFC 2920 (pipelining).
+
+Limits: no CHUNKING (RFC 3030); one recipient a transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from pipeline.clock import Clock, Timer
+from pipeline.delivery.letter import Parcel, Phase
+from pipeline.delivery.verdict import dislikes_chaining
+from pipeline.mail.response import Response, ResponseFault, ResponseReader
+
+SLICE = 128 * 1024  # octets of a long content written between two looks at the transport's buffer
+
+
+class Manner(StrEnum):
+    """How commands are put on the wire."""
+
+    CHAINED = "chained"
+    GROUPED = "grouped"
+    SINGLE = "off"
+
+    def milder(self) -> Manner:
+        """Return the next more patient manner."""
+        return Manner.GROUPED if self is Manner.CHAINED else Manner.SINGLE
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to wait for an answer, by phase (RFC 5321 4.5.3.2)."""
+
+    greeting: float = 300
+    mail: float = 300
+    rcpt: float = 300
+    data: float = 120
+    block: float = 180
+    dot: float = 600
+    other: float = 60
+    quit: float = 5
+
+    def of(self, phase: Phase) -> float:
+        """Return the limit for an answer in ``phase``."""
+        match phase:
+            case Phase.MAIL:
+                return self.mail
+            case Phase.RCPT:
+                return self.rcpt
+            case Phase.DATA:
+                return self.data
+            case Phase.CONTENT:
+                return self.block
+            case Phase.DOT:
+                return self.dot
+            case Phase.QUIT:
+                return self.quit
+            case _:
+                return self.other
+
+
+class Supply(Protocol):
+    """Where a session gets its parcels; limits, hours and the operator's pause are its business."""
+
+    async def next(self) -> Parcel | None:
+        """Wait for the next parcel's turn; None when there is none to wait for on an open connection."""
+
+    def next_now(self) -> Parcel | None:
+        """Return a parcel whose turn is now, without waiting."""
+
+    def give_back(self, parcel: Parcel) -> None:
+        """Take back a parcel of which nothing was said to the relay."""
+
+
+class Desk(Protocol):
+    """Where a session asks for permission and tells outcomes."""
+
+    def permit(self, parcel: Parcel) -> Awaitable[bool]:
+        """Ask for the fence: true once the attempt is committed, false when the letter must not be sent."""
+
+    def answered(self, parcel: Parcel, phase: Phase, response: Response) -> bool:
+        """Take the decisive answer of an attempt; false when the connection should not be used further."""
+
+    def lost(self, parcel: Parcel, phase: Phase, why: str) -> None:
+        """Take note that an attempt ended without an answer in ``phase``."""
+
+    def not_begun(self, parcel: Parcel, why: str) -> None:
+        """Take note that a permitted attempt was given up before its content went out; nobody's fault."""
+
+
+class Ending(StrEnum):
+    """Why a session ended."""
+
+    DRAINED = "drained"  # the supply had nothing to wait for
+    WORN = "worn"  # it carried as many letters as the relay is to get on one connection
+    CLOSED = "closed"  # the relay closed it while nothing was under way
+    LOST = "lost"  # connection lost, timed out, or closed by 421
+    DENIED = "denied"  # permission denied with 354 in hand: aborted
+    UNWANTED = "unwanted"  # an answer after which the desk wanted no more
+    DISLIKED = "disliked"  # the server did not like grouped commands; use `manner.milder()`
+
+
+class Exchange:
+    """Responses to the commands of one write, in order; done when all are in or the connection is gone."""
+
+    __slots__ = ("done", "phases", "responses")
+
+    def __init__(self, phases: tuple[Phase, ...], done: asyncio.Future[None]) -> None:
+        self.phases = phases
+        self.responses: list[Response] = []
+        self.done = done
+
+    def answer(self, phase: Phase) -> Response | None:
+        """Return the response in ``phase``; None when it never came."""
+        index = self.phases.index(phase)
+        return self.responses[index] if index < len(self.responses) else None
+
+
+class Wire(asyncio.Protocol):
+    """Octets out, responses in.
+
+    ``lost`` says why the connection is gone ("" while it is not). A reply nobody waits for closes the connection:
+    it is either a 421 or a sign that question and answer are out of step, and then no answer can be trusted.
+    """
+
+    def __init__(self, transport: asyncio.Transport, clock: Clock, timeouts: Timeouts) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._timeouts = timeouts
+        self._reader = ResponseReader()
+        self._waiting: deque[Exchange] = deque()
+        self._deadline = 0.0
+        self._fires_at = 0.0
+        self._timer: Timer | None = None
+        self._room: asyncio.Future[None] | None = None
+        self.lost = ""
+        self.farewell: Response | None = None
+        self.used_at = clock.monotonic()
+
+    # -- out
+
+    def write(self, data: bytes) -> None:
+        """Hand octets to the transport."""
+        self.used_at = self._clock.monotonic()
+        self._transport.write(data)
+
+    def expect(self, *phases: Phase) -> Exchange:
+        """Wait for one response for each of ``phases``, behind those already waited for."""
+        exchange = Exchange(phases, asyncio.get_running_loop().create_future())
+        if self.lost:
+            exchange.done.set_result(None)
+            return exchange
+        self._waiting.append(exchange)
+        if len(self._waiting) == 1:
+            self._limit(phases[0])
+        return exchange
+
+    async def room(self) -> None:
+        """Wait until the transport's buffer has room, at most the time limit of a block; then it counts as lost."""
+        if self._room is None or self.lost:
+            return
+        self._limit(Phase.CONTENT)
+        await self._room
+
+    def abort(self, why: str) -> None:
+        """Drop the connection at once; nothing more goes out."""
+        self._lose(why)
+        self._transport.abort()
+
+    def close(self) -> None:
+        """Close after what was written has gone out."""
+        self._lose("closed")
+        self._transport.close()
+
+    # -- in
+
+    def data_received(self, data: bytes) -> None:
+        if self.lost:
+            return
+        try:
+            responses = self._reader.feed(data)
+        except ResponseFault as fault:
+            self.abort(str(fault))
+            return
+        for response in responses:
+            self._take(response)
+            if self.lost:
+                return
+
+    def _take(self, response: Response) -> None:
+        if not self._waiting:
+            self.farewell = response
+            self.abort(f"said unasked: {response}")
+            return
+        exchange = self._waiting[0]
+        exchange.responses.append(response)
+        if len(exchange.responses) < len(exchange.phases):
+            self._limit(exchange.phases[len(exchange.responses)])
+            if response.code == 421:
+                self.abort(str(response))
+            return
+        self._waiting.popleft()
+        if self._waiting:
+            self._limit(self._waiting[0].phases[0])
+        if not exchange.done.done():
+            exchange.done.set_result(None)
+        if response.code == 421:
+            self.abort(str(response))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._lose(f"connection lost{f' ({type(error).__name__})' if error else ''}")
+
+    def eof_received(self) -> bool:
+        self._lose("closed by the server")
+        return False
+
+    def pause_writing(self) -> None:
+        if self._room is None and not self.lost:
+            self._room = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        room, self._room = self._room, None
+        if room is not None and not room.done():
+            room.set_result(None)
+
+    def _lose(self, why: str) -> None:
+        if self.lost:
+            return
+        self.lost = why
+        if self._timer is not None:
+            self._timer.cancel()
+        self.resume_writing()
+        while self._waiting:
+            done = self._waiting.popleft().done
+            if not done.done():
+                done.set_result(None)
+
+    # -- time limits: one timer, looked at again when it fires
+
+    def _limit(self, phase: Phase) -> None:
+        seconds = self._timeouts.of(phase)
+        now = self._clock.monotonic()
+        self._deadline = now + seconds
+        if self._timer is not None and self._fires_at > self._deadline:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._fires_at = self._deadline
+            self._timer = self._clock.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self.lost or not (self._waiting or self._room):
+            return
+        left = self._deadline - self._clock.monotonic()
+        if left > 0:
+            self._fires_at = self._deadline
+            self._timer = self._clock.call_later(left, self._look)
+        else:
+            self.abort("no answer in time")
+
+
+class Session:
+    """Letters over one connection."""
+
+    def __init__(self, wire: Wire, *, manner: Manner, letters: int) -> None:
+        """Speak over ``wire`` in ``manner``; at most ``letters`` letters."""
+        self._wire = wire
+        self._left = letters
+        self.manner = manner
+        self.begun = 0  # envelopes
+        # Parcels in hand of which the desk has not been told what became of them.
+        self._content: Parcel | None = None
+        self._handed = False  # the chunk with the final dot of `_content` is with the transport
+        self._envelope: Parcel | None = None
+        self._permission: asyncio.Future[bool] | None = None
+
+    @property
+    def used_at(self) -> float:
+        """When something was last written, in monotonic seconds."""
+        return self._wire.used_at
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection is there, as far as we know."""
+        return not self._wire.lost
+
+    @property
+    def why_lost(self) -> str:
+        """Why the connection is gone; empty while it is not."""
+        return self._wire.lost
+
+    async def converse(self, supply: Supply, desk: Desk) -> Ending:
+        """Carry parcels from ``supply`` until it has none, the connection ends, or it is worn out.
+
+        Cancelled, it drops the connection; of every parcel in hand the desk has been told before it returns.
+        """
+        try:
+            while True:
+                ending = await self._step(supply, desk)
+                if ending is not None:
+                    return ending
+        except asyncio.CancelledError:
+            self._wire.abort("stopped")
+            await self._abandon(desk)
+            raise
+
+    async def quit(self) -> None:
+        """Take leave; what goes wrong now is no letter's business."""
+        if not self._wire.lost:
+            exchange = self._wire.expect(Phase.QUIT)
+            self._wire.write(b"QUIT\r\n")
+            await exchange.done
+        self._wire.close()
+
+    # -- one step: content of one letter, envelope of the next
+
+    async def _step(self, supply: Supply, desk: Desk) -> Ending | None:
+        """Write, wait, settle; return how the session ended, None while it goes on."""
+        follower = await self._follower(supply)
+        if self._content is None and follower is None:
+            return await self._leave()
+        if follower is not None:
+            self._envelope = follower
+            self._permission = asyncio.ensure_future(desk.permit(follower))
+            if self.manner is Manner.SINGLE:
+                return await self._one_by_one(follower, self._permission, desk)
+        chained = self._content is not None
+        exchange = await self._write(follower)
+        if exchange is not None:
+            await exchange.done
+        ending = self._settle_content(exchange, desk)
+        if follower is None or self._permission is None:
+            return ending
+        if ending is not None or exchange is None:
+            await self._release(desk, self._wire.lost or "the connection was given up")
+            return ending or Ending.LOST
+        return await self._settle_envelope(follower, self._permission, exchange, chained=chained, desk=desk)
+
+    async def _follower(self, supply: Supply) -> Parcel | None:
+        """Return the parcel whose envelope goes out next."""
+        if self._left <= 0 or self._wire.lost:
+            return None
+        if self._content is not None:
+            parcel = supply.next_now() if self.manner is Manner.CHAINED else None
+        else:
+            parcel = await supply.next()
+            if parcel is not None and self._wire.lost:
+                supply.give_back(parcel)
+                return None
+        if parcel is not None:
+            self._left -= 1
+            self.begun += 1
+        return parcel
+
+    async def _leave(self) -> Ending:
+        if self._wire.lost:
+            return Ending.CLOSED
+        await self.quit()
+        return Ending.WORN if self._left <= 0 else Ending.DRAINED
+
+    async def _write(self, follower: Parcel | None) -> Exchange | None:
+        """Hand content and envelope to the transport; None when the connection was lost before the final dot."""
+        envelope = b"" if follower is None else b"%b\r\n%b\r\nDATA\r\n" % (follower.mail, follower.rcpt)
+        phases = () if follower is None else (Phase.MAIL, Phase.RCPT, Phase.DATA)
+        if self._content is None:
+            exchange = self._wire.expect(*phases)
+            self._wire.write(envelope)
+            return exchange
+        content = self._content.wire
+        start = 0
+        while len(content) - start > SLICE and not self._wire.lost:
+            self._wire.write(content[start : start + SLICE])
+            start += SLICE
+            await self._wire.room()
+        if self._wire.lost:
+            return None
+        exchange = self._wire.expect(Phase.DOT, *phases)
+        self._handed = True  # from here on a loss is a doubt
+        self._wire.write(b"%b.\r\n%b" % (content[start:], envelope))
+        return exchange
+
+    # -- what the answers mean for the parcels in hand
+
+    def _settle_content(self, exchange: Exchange | None, desk: Desk) -> Ending | None:
+        """Tell the desk what became of the content that was written."""
+        content, self._content = self._content, None
+        handed, self._handed = self._handed, False
+        if content is None:
+            return None
+        answer = exchange.answer(Phase.DOT) if exchange is not None else None
+        if exchange is None or answer is None:
+            desk.lost(content, Phase.DOT if handed else Phase.CONTENT, self._wire.lost)
+            return Ending.LOST
+        if self._envelope is not None and dislikes_chaining(answer):
+            desk.not_begun(content, str(answer))
+            return self._dislike()
+        wanted = desk.answered(content, Phase.DOT, answer)
+        if self._wire.lost:
+            return Ending.LOST
+        return None if wanted else self._unwanted()
+
+    async def _settle_envelope(
+        self,
+        parcel: Parcel,
+        permission: asyncio.Future[bool],
+        exchange: Exchange,
+        *,
+        chained: bool,
+        desk: Desk,
+    ) -> Ending | None:
+        """Read MAIL, RCPT and DATA; the parcel becomes the content to write when all is well and permitted."""
+        mail, rcpt, data = (exchange.answer(phase) for phase in (Phase.MAIL, Phase.RCPT, Phase.DATA))
+        phase, refusal = _refusal(mail, rcpt, data)
+        if refusal is None and data is None:
+            await self._release(desk, self._wire.lost)
+            return Ending.LOST
+        if refusal is not None and dislikes_chaining(refusal) and (chained or phase is not Phase.MAIL):
+            await self._release(desk, str(refusal))
+            return self._dislike()
+        permitted = await asyncio.shield(permission)
+        if refusal is None:
+            return self._go_or_abort(parcel, permitted=permitted, desk=desk)
+        self._envelope = None
+        wanted = desk.answered(parcel, phase, refusal) if permitted else True
+        return await self._after_refusal(mail, data, wanted=wanted)
+
+    def _go_or_abort(self, parcel: Parcel, *, permitted: bool, desk: Desk) -> Ending | None:
+        """354 in hand: the content goes out if the fence stands; else the connection is dropped, without a dot."""
+        self._envelope = None
+        if not permitted:
+            self._wire.abort("permission denied")
+            return Ending.DENIED
+        if self._wire.lost:
+            desk.lost(parcel, Phase.DATA, self._wire.lost)
+            return Ending.LOST
+        self._content = parcel
+        return None
+
+    async def _after_refusal(
+        self, mail: Response | None, data: Response | None, *, wanted: bool
+    ) -> Ending | None:
+        """Bring the server back to where a new envelope may begin."""
+        if self._wire.lost:
+            return Ending.LOST
+        if data is not None and data.go_ahead:
+            if mail is None or not mail.accepted:
+                self._wire.abort("354 without a sender")
+                return Ending.LOST
+            exchange = self._wire.expect(Phase.DOT)
+            self._wire.write(b".\r\n")
+        else:
+            exchange = self._wire.expect(Phase.RESET)
+            self._wire.write(b"RSET\r\n")
+        await exchange.done
+        if self._wire.lost:
+            return Ending.LOST
+        return None if wanted else self._unwanted()
+
+    async def _one_by_one(
+        self, parcel: Parcel, permission: asyncio.Future[bool], desk: Desk
+    ) -> Ending | None:
+        """The envelope, one command at a time; DATA only with the permission in hand."""
+        for phase, command in ((Phase.MAIL, parcel.mail), (Phase.RCPT, parcel.rcpt), (Phase.DATA, b"DATA")):
+            if phase is Phase.DATA and not await asyncio.shield(permission):
+                self._envelope = None
+                return await self._after_refusal(None, None, wanted=True)
+            exchange = self._wire.expect(phase)
+            self._wire.write(command + b"\r\n")
+            await exchange.done
+            answer = exchange.answer(phase)
+            if answer is None:
+                await self._release(desk, self._wire.lost)
+                return Ending.LOST
+            if not (answer.go_ahead if phase is Phase.DATA else answer.accepted):
+                permitted = await asyncio.shield(permission)
+                self._envelope = None
+                wanted = desk.answered(parcel, phase, answer) if permitted else True
+                return await self._after_refusal(None, None, wanted=wanted)
+        return self._go_or_abort(parcel, permitted=True, desk=desk)
+
+    # -- endings
+
+    def _dislike(self) -> Ending:
+        self._wire.abort("the server does not like grouped commands")
+        return Ending.DISLIKED
+
+    def _unwanted(self) -> Ending:
+        self._wire.abort("given up")
+        return Ending.UNWANTED
+
+    async def _release(self, desk: Desk, why: str) -> None:
+        """Close the attempt of the parcel whose content was never written."""
+        parcel, self._envelope = self._envelope, None
+        if parcel is not None and self._permission is not None and await asyncio.shield(self._permission):
+            desk.not_begun(parcel, why)
+
+    async def _abandon(self, desk: Desk) -> None:
+        """Told to stop at once: say of each parcel in hand what is known of it."""
+        content, self._content = self._content, None
+        if content is not None:
+            desk.lost(content, Phase.DOT if self._handed else Phase.CONTENT, "stopped")
+        await self._release(desk, "stopped")
+
+
+def _refusal(
+    mail: Response | None, rcpt: Response | None, data: Response | None
+) -> tuple[Phase, Response | None]:
+    """Return the first answer that refuses the envelope, with its phase; None when there is none."""
+    if mail is not None and not mail.accepted:
+        return Phase.MAIL, mail
+    if rcpt is not None and not rcpt.accepted:
+        return Phase.RCPT, rcpt
+    if data is not None and not data.go_ahead:
+        return Phase.DATA, data
+    return Phase.DATA, None

@@ -1,0 +1,446 @@
+"""Which letter goes next, and when: the queue seen through limits, hours, opt-outs and the operator's word.
+
+A `Feed` hands letters to sessions, each when its turn has come: every limit it falls under has been asked, in the store,
+and has room. A letter that must wait is set aside, and others go first; what opens within this run (a pace) is waited
+for, what does not (a quota, office hours, a held domain) is left for a later run and counted - or waited for as well
+when the run follows. A slot of a pace is taken only when a session is waiting for it, so a slow answer never makes two
+letters leave together.
+
+Limits: at most 10,000 letters are set aside at a time; while that many wait, no further ones are looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from pipeline.clock import SECOND_US, Clock, from_us, to_us
+from pipeline.delivery.hours import is_open, next_opening
+from pipeline.delivery.letter import Letter, State
+from pipeline.delivery.limits import Limit, Limits, Pace, show_limit
+from pipeline.errors import ExitCode
+
+READ_AHEAD = 100
+SET_ASIDE_LIMIT = 10_000
+READY_PER_SESSION = 2
+CONNECT_AHEAD_S = 5.0  # a session is opened this long before a slot it will need
+LONGEST_IDLE_S = 30.0  # a connection is not kept open for a wait longer than this
+POLL_S = 1.0  # the operator's pause is looked for this often
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One limit that a letter falls under: the row's name in the store, and the words for people."""
+
+    name: str
+    limit: Limit
+    label: str
+    run_wide: bool  # it holds for every letter of the run, so others need not be tried
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A limit without room, and when it opens."""
+
+    claim: Claim
+    opens_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a run ends before its queue does."""
+
+    reason: str
+    exit_code: ExitCode
+    hint: str = ""
+
+
+class Stock(Protocol):
+    """What a feed asks of the store."""
+
+    async def read_due(self, most: int) -> list[Letter]:
+        """Return up to ``most`` further letters that are due; each letter once, unless `from_the_start` was said."""
+
+    def from_the_start(self) -> None:
+        """Look at the whole queue again."""
+
+    async def suppressed(self, keys: Sequence[str]) -> dict[str, str]:
+        """Return those of the recipient keys that must not be written to, each with the reason."""
+
+    async def take(self, claims: Sequence[Sequence[Claim]]) -> list[Refusal | None]:
+        """Take each letter's limits, all or none; the first refusal of a run-wide limit ends the list."""
+
+    async def put_back(self, claims: Sequence[Claim]) -> None:
+        """Give back what a letter took and did not use."""
+
+    async def take_out(self, letters: Sequence[int], state: State, why: str) -> None:
+        """Move waiting letters to a final state."""
+
+    async def settle(self) -> None:
+        """Wait until every result recorded so far is committed."""
+
+    async def next_due(self) -> datetime | None:
+        """Return when the next queued letter is due; None when nothing is queued."""
+
+    async def word(self) -> str:
+        """Return why the operator stopped all sending; "" when he did not."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a watcher may show; written by the run, read by anyone."""
+
+    total: int = 0
+    sent: int = 0
+    failed: int = 0
+    deferred: int = 0
+    suppressed: int = 0
+    in_doubt: int = 0
+    expired: int = 0
+    waiting: str = ""  # "limit relay 50/5m", while nothing can go
+    waiting_until: datetime | None = None
+    left_for_later: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def done(self) -> int:
+        """Letters of this run about which all is known for now."""
+        return self.sent + self.failed + self.deferred + self.suppressed + self.in_doubt + self.expired
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules of pace for one run."""
+
+    relay: str  # the relay's name: rows of its limits carry it
+    limits: Limits
+    recipient_name: Callable[[str], str]  # recipient key -> row name that tells nothing about the address
+    zone: ZoneInfo  # the campaign's own
+    expires: datetime | None = None
+    follow: bool = False
+    sessions: int = 4
+    most: int | None = None  # letters this run may hand out
+
+    def claims(self, letter: Letter) -> tuple[Claim, ...]:
+        """Return every limit ``letter`` falls under."""
+        limits, out = self.limits, []
+        if limits.relay is not None:
+            out.append(_claim(f"relay {self.relay}", limits.relay, "relay", run_wide=True))
+        if limits.day is not None:
+            out.append(_claim(f"day {self.relay}", limits.day, "day", run_wide=True))
+        domain = limits.domains.get(letter.domain, limits.per_domain)
+        if domain is not None:
+            out.append(_claim(f"domain {self.relay} {letter.domain}", domain, f"{letter.domain}"))
+        if limits.per_recipient is not None:
+            name = f"recipient {self.recipient_name(letter.recipient_key)}"
+            out.append(_claim(name, limits.per_recipient, "per recipient"))
+        return tuple(out)
+
+    @property
+    def paced(self) -> bool:
+        """Whether letters leave one by one, as a pace says."""
+        limits = (self.limits.relay, self.limits.per_domain, *self.limits.domains.values())
+        return any(isinstance(limit, Pace) for limit in limits)
+
+
+def _claim(name: str, limit: Limit, label: str, *, run_wide: bool = False) -> Claim:
+    return Claim(name, limit, f"limit {label} {show_limit(limit)}", run_wide)
+
+
+class Feed:
+    """Letters whose turn it is.
+
+    One task runs `fill`; sessions call the rest. A letter goes fresh (read) -> cleared (hours, holds) -> ready (opt-outs
+    asked, limits taken) -> handed out -> settled, or is set aside until a time.
+    """
+
+    def __init__(self, stock: Stock, rules: Rules, *, clock: Clock, progress: Progress) -> None:
+        self._stock = stock
+        self._rules = rules
+        self._clock = clock
+        self._progress = progress
+        self._fresh: deque[Letter] = deque()
+        self._aside: list[tuple[int, int, Letter]] = []
+        self._cleared: deque[Letter] = deque()
+        self._ready: deque[Letter] = deque()
+        self._order = 0
+        self._blocked_until_us = 0
+        self._slow_until = 0.0
+        self._held_domains: dict[str, str] = {}
+        self._handed = 0
+        self._in_flight = 0
+        self._waiters = 0
+        self._exhausted = False  # nothing is known that could go in this run; letters in flight may come back
+        self._finished = False
+        self._demand = asyncio.Event()  # for `fill`: somebody wants something, or something is settled
+        self._news = asyncio.Event()  # for sessions: look again
+        self.stop: Stop | None = None
+
+    # -- for sessions
+
+    async def next(self) -> Letter | None:
+        """Wait for a letter's turn; None when the wait would be too long for an open connection, or all is done."""
+        self._waiters += 1
+        try:
+            while not self._ready:
+                if self._over or self._exhausted or self._seconds_ahead() > LONGEST_IDLE_S:
+                    return None
+                self._demand.set()
+                await self._look_again()
+        finally:
+            self._waiters -= 1
+        return self._hand_out()
+
+    def next_now(self) -> Letter | None:
+        """Return a letter whose turn is now, if there is one."""
+        return self._hand_out() if self._ready and not self._over else None
+
+    def give_back(self, letter: Letter) -> None:
+        """Take back a letter of which nothing was said to the relay; its turn has come already."""
+        self._in_flight -= 1
+        self._handed -= 1
+        self._ready.appendleft(letter)
+        self._exhausted = False
+        self._demand.set()
+        self._tell()
+
+    def settled(self) -> None:
+        """Take note that what became of a handed-out letter is known, or that it will not go now."""
+        self._in_flight -= 1
+        self._demand.set()
+
+    async def work_ahead(self) -> bool:
+        """Wait until a session will be needed soon; False when there is nothing more to do in this run."""
+        while not self._over:
+            ahead = self._seconds_ahead()
+            if self._ready or (self._cleared and ahead <= CONNECT_AHEAD_S):
+                return True
+            await self._look_again(ahead - CONNECT_AHEAD_S if ahead > CONNECT_AHEAD_S else None)
+        return bool(self._ready) and self.stop is None
+
+    # -- for the desk
+
+    def end(self, stop: Stop) -> None:
+        """Hand out nothing more; the first reason stays."""
+        self.stop = self.stop or stop
+        self._demand.set()
+        self._tell()
+
+    def slow_down(self, seconds: float) -> None:
+        """Hand out nothing for a while: the relay is in trouble, or asked for less."""
+        self._slow_until = max(self._slow_until, self._clock.monotonic() + seconds)
+        self._progress.waiting = "the relay"
+        self._demand.set()
+
+    def hold_domain(self, domain: str, why: str) -> None:
+        """Leave letters to a domain for a later run."""
+        self._held_domains[domain] = why
+
+    # -- the one task that fills
+
+    async def fill(self) -> None:
+        """Keep letters ready until there are none left for this run; then the feed is over."""
+        try:
+            while not self._over:
+                if word := await self._stock.word():
+                    self.end(Stop(f"paused: {word}", ExitCode.WAITING, "`campaign resume` lets it go on"))
+                else:
+                    await self._fill_once()
+        finally:
+            self._finished = True
+            while self._ready and self.stop is not None:
+                await self._stock.put_back(self._rules.claims(self._ready.pop()))
+            self._tell()
+
+    async def _fill_once(self) -> None:
+        """Take one step: clear some letters, make some ready, or wait for whatever may come next."""
+        await self._clear(max(1, self._wanted()))
+        if not self._cleared:
+            await self._nothing_to_clear()
+            return
+        self._exhausted = False
+        seconds = self._blocked_seconds()
+        if seconds or not self._wanted():
+            self._tell()
+            await self._wait_for_demand(min(seconds or POLL_S, POLL_S))
+            return
+        batch = [self._cleared.popleft() for _ in range(min(self._wanted(), len(self._cleared)))]
+        batch = await self._without_opt_outs(
+            [letter for letter in batch if not await self._is_closed(letter)]
+        )
+        if batch:
+            refusals = await self._stock.take([self._rules.claims(letter) for letter in batch])
+            self._cleared.extendleft(reversed(batch[len(refusals) :]))
+            for letter, refusal in zip(batch, refusals, strict=False):
+                self._grant(letter, refusal)
+        self._tell()
+
+    def _wanted(self) -> int:
+        """How many more letters should be ready. A slot of a pace is taken only for a session that waits."""
+        if self._rules.paced:
+            want = min(1, self._waiters - len(self._ready))
+        else:
+            want = self._rules.sessions * READY_PER_SESSION - len(self._ready)
+        if self._rules.most is not None:
+            want = min(want, self._rules.most - self._handed - len(self._ready))
+        return max(0, want)
+
+    async def _clear(self, most: int) -> None:
+        """Look at letters until ``most`` may go as far as hours, holds and expiry are concerned."""
+        while len(self._cleared) < most and (letter := await self._draw()) is not None:
+            if not await self._is_closed(letter):
+                self._cleared.append(letter)
+
+    async def _draw(self) -> Letter | None:
+        """Return the next letter to look at: one set aside whose time has come, else the next of the queue."""
+        if self._aside and self._aside[0][0] <= to_us(self._clock.now()):
+            return heapq.heappop(self._aside)[2]
+        if not self._fresh and len(self._aside) < SET_ASIDE_LIMIT:
+            self._fresh.extend(await self._stock.read_due(READ_AHEAD))
+        return self._fresh.popleft() if self._fresh else None
+
+    async def _is_closed(self, letter: Letter) -> bool:
+        """Say whether the letter cannot go now, and deal with it if so."""
+        rules, now = self._rules, self._clock.now()
+        if rules.expires is not None and now >= rules.expires:
+            await self._stock.take_out([letter.id], State.EXPIRED, "campaign.expires has passed")
+            self._progress.expired += 1
+            return True
+        if why := self._held_domains.get(letter.domain):
+            self._progress.left_for_later[f"{letter.domain} is left alone: {why}"] += 1
+            return True
+        hours = rules.limits.hours
+        if hours is None:
+            return False
+        zone = hours.zone_for(
+            recipient=ZoneInfo(letter.timezone) if letter.timezone else None, campaign=rules.zone
+        )
+        if is_open(hours, now, zone):
+            return False
+        self._later(letter, to_us(next_opening(hours, now, zone)), "office hours (limits.hours)")
+        return True
+
+    async def _without_opt_outs(self, letters: list[Letter]) -> list[Letter]:
+        """Drop letters to addresses that must not be written to; asked as late as can be."""
+        barred = await self._stock.suppressed([letter.recipient_key for letter in letters]) if letters else {}
+        for letter in letters:
+            if why := barred.get(letter.recipient_key):
+                await self._stock.take_out([letter.id], State.SUPPRESSED, why)
+                self._progress.suppressed += 1
+        return [letter for letter in letters if letter.recipient_key not in barred]
+
+    def _grant(self, letter: Letter, refusal: Refusal | None) -> None:
+        """Make a letter ready, or let it wait for the limit that refused it."""
+        if refusal is None:
+            self._ready.append(letter)
+            return
+        claim, paced = refusal.claim, isinstance(refusal.claim.limit, Pace)
+        if claim.run_wide and (paced or self._rules.follow):
+            self._cleared.appendleft(letter)
+            self._blocked_until_us = max(self._blocked_until_us, refusal.opens_us)
+            self._progress.waiting = claim.label
+        elif claim.run_wide:
+            self._cleared.appendleft(letter)
+            opens = f"there is room again at {from_us(refusal.opens_us):%Y-%m-%d %H:%M} UTC"
+            self.end(Stop(f"{claim.label} is used up", ExitCode.WAITING, opens))
+        elif paced:
+            self._set_aside(letter, refusal.opens_us, claim.label)
+        else:
+            self._later(letter, refusal.opens_us, claim.label)
+
+    def _later(self, letter: Letter, opens_us: int, label: str) -> None:
+        """Something this run does not wait for, unless it follows."""
+        if self._rules.follow:
+            self._set_aside(letter, opens_us, label)
+        else:
+            self._progress.left_for_later[f"{label}, from {from_us(opens_us):%Y-%m-%d %H:%M} UTC"] += 1
+
+    def _set_aside(self, letter: Letter, opens_us: int, label: str) -> None:
+        self._order += 1
+        heapq.heappush(self._aside, (opens_us, self._order, letter))
+        self._progress.waiting = label
+
+    async def _nothing_to_clear(self) -> None:
+        """Wait for a letter set aside, for one in flight to come back - or see that all is done."""
+        if self._aside:
+            self._tell()
+            await self._wait_for_demand(min(self._seconds_ahead(), POLL_S))
+            return
+        self._exhausted = True
+        self._tell()
+        in_flight = self._in_flight
+        await self._stock.settle()
+        self._fresh.extend(await self._stock.read_due(READ_AHEAD))
+        if self._fresh:
+            return
+        if in_flight or self._ready:
+            await self._wait_for_demand(POLL_S)
+        elif self._rules.follow and (due := await self._stock.next_due()) is not None:
+            self._progress.waiting, self._progress.waiting_until = "letters that are due later", due
+            self._stock.from_the_start()
+            await self._wait_for_demand(POLL_S)
+        else:
+            self._finished = True
+
+    def _blocked_seconds(self) -> float:
+        """Seconds until the run as a whole may hand out a letter again."""
+        blocked = (self._blocked_until_us - to_us(self._clock.now())) / SECOND_US
+        return max(0.0, self._slow_until - self._clock.monotonic(), blocked)
+
+    def _seconds_ahead(self) -> float:
+        """Seconds until a letter can go, as far as is known; 0 when it may be now."""
+        seconds = self._blocked_seconds()
+        now_us = to_us(self._clock.now())
+        if self._aside and not (self._fresh or self._cleared or self._ready):
+            seconds = max(seconds, (self._aside[0][0] - now_us) / SECOND_US)
+        if seconds > 0:
+            self._progress.waiting_until = from_us(now_us + int(seconds * SECOND_US))
+        return seconds
+
+    @property
+    def _over(self) -> bool:
+        return self._finished or self.stop is not None or self._all_handed_out
+
+    @property
+    def _all_handed_out(self) -> bool:
+        most = self._rules.most
+        return most is not None and self._handed >= most
+
+    def _hand_out(self) -> Letter:
+        self._handed += 1
+        self._in_flight += 1
+        self._progress.waiting, self._progress.waiting_until = "", None
+        self._demand.set()
+        if self._all_handed_out:
+            self._tell()
+        return self._ready.popleft()
+
+    # -- waking
+
+    def _tell(self) -> None:
+        """Let every waiting session look again."""
+        event, self._news = self._news, asyncio.Event()
+        event.set()
+
+    async def _look_again(self, seconds: float | None = None) -> None:
+        """Wait for news, at most ``seconds``."""
+        timer = self._clock.call_later(max(seconds, 0.01), self._tell) if seconds is not None else None
+        try:
+            await self._news.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def _wait_for_demand(self, seconds: float) -> None:
+        """Wait until somebody wants something, at most ``seconds``."""
+        timer = self._clock.call_later(max(seconds, 0.001), self._demand.set)
+        try:
+            await self._demand.wait()
+        finally:
+            timer.cancel()
+            self._demand.clear()

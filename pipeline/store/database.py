@@ -1,0 +1,176 @@
+"""Open a database file, set it up, and hand out transactions.
+
+WAL with synchronous = FULL (and fullfsync where the system knows it), read back at start: a mark that a power cut may
+forget is a letter sent twice. Every writing transaction is BEGIN IMMEDIATE. Files are 0600, their folder 0700. Network
+file systems are refused (SQLite's locks do not hold there), folders of sync programs warned about.
+
+Raises StoreUnwritable (exit 6) for everything that keeps the file from being opened, read or written.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from pipeline.clock import Clock, to_us
+from pipeline.errors import StoreUnwritable
+from pipeline.store.migrations import Schema, migrate
+
+BUSY_MS = 30_000
+_NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "fuse.sshfs", "ncpfs", "ceph", "glusterfs"}
+)
+_SYNCED = (
+    "Dropbox",
+    "OneDrive",
+    "Google Drive",
+    "GoogleDrive",
+    "Nextcloud",
+    "ownCloud",
+    "iCloud",
+    "Mobile Documents",
+)
+
+
+class Database:
+    """One database file."""
+
+    def __init__(self, path: Path, schemas: tuple[Schema, ...], *, clock: Clock) -> None:
+        """Open ``path``, making it if there is none, and bring it to ``schemas``.
+
+        Raises StoreUnwritable.
+        """
+        self.path = path
+        self._clock = clock
+        _prepare(path)
+        self._engine = sa.create_engine(
+            sa.URL.create("sqlite", database=str(path)),
+            connect_args={"timeout": BUSY_MS / 1000, "check_same_thread": False},
+        )
+        sa.event.listen(self._engine, "connect", _set_up)
+        sa.event.listen(self._engine, "begin", _begin)
+        with self._guarded(), self._engine.begin() as connection:
+            try:
+                for schema in schemas:
+                    migrate(connection, schema, now_us=to_us(clock.now()))
+            except LookupError as newer:
+                raise StoreUnwritable(
+                    f"{path} was written by a newer version of this program ({newer})", "update the program"
+                ) from None
+        _keep_private(path)
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """Hand out a writing transaction; it is committed at the end, rolled back by an exception."""
+        with self._guarded(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """Hand out a connection for reading one state of things."""
+        with self._guarded(), self._engine.connect() as connection:
+            connection = connection.execution_options(readonly=True)
+            yield connection
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, sqlite3.Error) as trouble:
+            cause = getattr(trouble, "orig", None) or trouble
+            raise StoreUnwritable(
+                f"the store {self.path} cannot be used: {cause}", _hint(str(cause))
+            ) from None
+
+
+def _set_up(connection: sqlite3.Connection, _record: object) -> None:
+    """Set and read back the pragmas on every new connection."""
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout={BUSY_MS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "fullfsync=ON",
+        "foreign_keys=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    mode = cursor.execute("PRAGMA journal_mode").fetchone()[0]
+    level = cursor.execute("PRAGMA synchronous").fetchone()[0]
+    cursor.close()
+    if mode != "wal" or level != 2:
+        raise sqlite3.OperationalError(
+            f"journal_mode is {mode} and synchronous {level}, not wal and 2 (FULL)"
+        )
+
+
+def _begin(connection: sa.Connection) -> None:
+    readonly = connection.get_execution_options().get("readonly")
+    connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
+
+
+def _prepare(path: Path) -> None:
+    """Make the folder, 0700, and refuse one on a network file system."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as trouble:
+        raise StoreUnwritable(
+            f"the store {path} cannot be made: {trouble.strerror}", _hint(str(trouble))
+        ) from None
+    if (kind := _file_system(path.parent)) in _NETWORK:
+        raise StoreUnwritable(
+            f"the store {path} lies on a network file system ({kind}), where locks do not hold",
+            "keep the campaign's folder on a local disk, or name a local file in [store] url",
+        )
+
+
+def _keep_private(path: Path) -> None:
+    for name in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+        if name.exists() and name.stat().st_mode & 0o077 and name.stat().st_uid == os.getuid():
+            name.chmod(0o600)
+
+
+def _file_system(folder: Path) -> str:
+    """Return the type of the file system ``folder`` is on; "" where the system does not say."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    best, kind = "", ""
+    place = str(folder.resolve())
+    for fields in (line.split() for line in mounts):
+        if len(fields) < 3:
+            continue
+        point = fields[1].replace("\\040", " ")
+        inside = place == point or place.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, fields[2]
+    return kind
+
+
+def sync_folder(path: Path) -> str:
+    """Return the name of the sync program whose folder ``path`` seems to be in; "" for none."""
+    return next((name for name in _SYNCED if any(name in part for part in path.resolve().parts)), "")
+
+
+def _hint(trouble: str) -> str:
+    text = trouble.lower()
+    if "full" in text or "space" in text:
+        return "the disk is full: make room, then run the same command again; nothing is lost"
+    if "locked" in text or "busy" in text:
+        return "another program holds the file (a backup, a sync program, a database browser): close it and try again"
+    if "readonly" in text or "permission" in text or "read-only" in text or "unable to open" in text:
+        return "the file and its folder must be writable for the user who runs this"
+    return "see that the disk is sound and the file is not damaged; nothing was sent after this"

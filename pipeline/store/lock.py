@@ -1,0 +1,79 @@
+"""One run a campaign on this host: an OS lock that dies with its process, so it is never stale.
+
+Limits: flock holds on one host only; the fence in the store does not need it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+
+from pipeline.errors import AlreadyRunning, StoreUnwritable
+
+
+class RunLock:
+    """Held from `__enter__` to `__exit__`; the file says who holds it."""
+
+    def __init__(self, path: Path, *, since: str) -> None:
+        self._path = path
+        self._since = since
+        self._handle: int | None = None
+
+    def __enter__(self) -> RunLock:
+        """Take the lock. Raises AlreadyRunning when another process has it."""
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as trouble:
+            raise StoreUnwritable(
+                f"the lock {self._path} cannot be made: {trouble.strerror}",
+                "the campaign's folder must be writable for the user who runs this",
+            ) from None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = _holder(handle)
+            os.close(handle)
+            raise AlreadyRunning(
+                f"another run holds this campaign{holder}",
+                "wait for it to end, or stop it; `campaign status` shows how far it is",
+            ) from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, json.dumps({"pid": os.getpid(), "since": self._since}).encode(), 0)
+        self._handle = handle
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._handle is not None:
+            os.ftruncate(self._handle, 0)
+            os.close(self._handle)
+            self._handle = None
+
+
+def is_held(path: Path) -> bool:
+    """Say whether a run holds the lock now."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(handle)
+
+
+def _holder(handle: int) -> str:
+    try:
+        said = json.loads(os.pread(handle, 1_000, 0))
+        return f" since {said['since']} (pid {int(said['pid'])})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

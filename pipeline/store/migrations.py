@@ -1,0 +1,55 @@
+"""How an older store becomes today's: ordered, named steps, each in one transaction with its record.
+
+A new file is made from `tables.py` at once and marked with every step's name. A step is never changed after a
+release; it uses plain DDL, not `tables.py`, which goes on moving. `tests/unit/test_migrations.py` holds the first
+release's schema and proves that it, brought forward, equals a new file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from pipeline.store import tables
+
+Step = Callable[[sa.Connection], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A set of tables and the steps that lead to it."""
+
+    metadata: sa.MetaData
+    record: sa.Table
+    steps: Mapping[str, Step]
+
+
+def _baseline(connection: sa.Connection) -> None:
+    """Nothing to do: a file of the first release has these tables already."""
+
+
+CAMPAIGN = Schema(tables.CAMPAIGN, tables.migrations, {"001 baseline": _baseline})
+SHARED = Schema(tables.SHARED, tables.shared_migrations, {"001 baseline": _baseline})
+
+
+def migrate(connection: sa.Connection, schema: Schema, *, now_us: int) -> Sequence[str]:
+    """Bring the database behind ``connection`` to ``schema`` in its transaction; return the names of the steps taken.
+
+    Raises LookupError for a database that a newer version of the program has written.
+    """
+    record = schema.record
+    if not sa.inspect(connection).has_table(record.name):
+        schema.metadata.create_all(connection)
+        taken = list(schema.steps)
+    else:
+        known = set(connection.execute(sa.select(record.c.name)).scalars())
+        if unknown := known - set(schema.steps):
+            raise LookupError(", ".join(sorted(unknown)))
+        taken = [name for name in schema.steps if name not in known]
+        for name in taken:
+            schema.steps[name](connection)
+    if taken:
+        connection.execute(sa.insert(record), [{"name": name, "applied_at": now_us} for name in taken])
+    return taken

@@ -1,0 +1,131 @@
+"""What a person decides about letters: settle doubts, send again, pause, cancel. Each decision is logged with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from pipeline.delivery.letter import State
+from pipeline.store.tables import attempts, events, letters, meta
+
+RESENDABLE = (State.FAILED, State.CANCELLED, State.EXPIRED)
+
+
+def read_meta(connection: sa.Connection, name: str, default: str = "") -> str:
+    """Return a value kept about the store."""
+    return connection.scalar(sa.select(meta.c.value).where(meta.c.name == name)) or default
+
+
+def write_meta(connection: sa.Connection, name: str, value: str) -> None:
+    """Keep a value about the store."""
+    row = sqlite.insert(meta).values(name=name, value=value)
+    connection.execute(row.on_conflict_do_update(index_elements=["name"], set_={"value": row.excluded.value}))
+
+
+def is_paused(connection: sa.Connection) -> bool:
+    """Say whether a person stopped all sending."""
+    return bool(read_meta(connection, "paused"))
+
+
+def pause(connection: sa.Connection, *, why: str, now_us: int) -> None:
+    """Stop all sending from the next permission on."""
+    write_meta(connection, "paused", why or "by the operator")
+    _log(connection, None, "paused", why, now_us)
+
+
+def resume(connection: sa.Connection, *, now_us: int) -> bool:
+    """Allow sending again; return whether it was stopped."""
+    was = is_paused(connection)
+    write_meta(connection, "paused", "")
+    if was:
+        _log(connection, None, "resumed", "", now_us)
+    return was
+
+
+def find(connection: sa.Connection, who: Collection[str], states: Collection[State]) -> list[int]:
+    """Return the letters in ``states`` whose recipient key, number or Message-ID is among ``who``."""
+    numbers = [int(word) for word in who if word.isascii() and word.isdigit()]
+    match = sa.or_(
+        letters.c.recipient.in_(list(who)), letters.c.id.in_(numbers), letters.c.message_id.in_(list(who))
+    )
+    query = sa.select(letters.c.id).where(match, letters.c.state.in_(list(states))).order_by(letters.c.id)
+    return list(connection.execute(query).scalars())
+
+
+def in_state(connection: sa.Connection, states: Collection[State]) -> list[int]:
+    """Return all letters in ``states``."""
+    query = sa.select(letters.c.id).where(letters.c.state.in_(list(states))).order_by(letters.c.id)
+    return list(connection.execute(query).scalars())
+
+
+def settle_as_sent(connection: sa.Connection, ids: Collection[int], *, why: str, now_us: int) -> int:
+    """Settle letters in doubt: the relay had taken them."""
+    return _settle(connection, ids, State.SENT, "settled: sent", why, now_us)
+
+
+def settle_as_unsent(connection: sa.Connection, ids: Collection[int], *, why: str, now_us: int) -> int:
+    """Settle letters in doubt: the relay had not taken them; they are queued again, with the same bytes."""
+    return _settle(connection, ids, State.QUEUED, "settled: send again", why, now_us)
+
+
+def resend(connection: sa.Connection, ids: Collection[int], *, why: str, now_us: int) -> int:
+    """Queue failed, cancelled or expired letters again, from the start of their schedule."""
+    moved = 0
+    for letter in ids:
+        change = (
+            sa.update(letters)
+            .where(letters.c.id == letter, letters.c.state.in_(RESENDABLE))
+            .values(state=State.QUEUED, why="queued again", due_at=now_us, deferrals=0, ended_at=None)
+        )
+        if connection.execute(change).rowcount:
+            moved += 1
+            _log(connection, letter, "resend", why, now_us)
+    return moved
+
+
+def cancel(connection: sa.Connection, ids: Collection[int], *, why: str, now_us: int) -> int:
+    """Withdraw letters that wait; one that is on the wire at this moment may still be sent, and then counts as sent."""
+    moved = 0
+    for letter in ids:
+        change = (
+            sa.update(letters)
+            .where(letters.c.id == letter, letters.c.state.in_((State.PLANNED, State.QUEUED)))
+            .values(state=State.CANCELLED, why=why or "by the operator", due_at=None, ended_at=now_us)
+        )
+        if connection.execute(change).rowcount:
+            moved += 1
+            _log(connection, letter, "cancel", why, now_us)
+    return moved
+
+
+def _settle(
+    connection: sa.Connection, ids: Collection[int], state: State, what: str, why: str, now_us: int
+) -> int:
+    settled = 0
+    for letter in ids:
+        change = (
+            sa.update(letters)
+            .where(letters.c.id == letter, letters.c.state == State.IN_DOUBT)
+            .values(
+                state=state,
+                why=f"{what} ({why})" if why else what,
+                due_at=now_us if state is State.QUEUED else None,
+                ended_at=now_us if state is State.SENT else None,
+            )
+        )
+        if connection.execute(change).rowcount:
+            settled += 1
+            _log(connection, letter, what, why, now_us)
+    return settled
+
+
+def _log(connection: sa.Connection, letter: int | None, what: str, why: str, now_us: int) -> None:
+    connection.execute(sa.insert(events).values(at=now_us, letter=letter, what=what, why=why))
+
+
+def no_open_attempt(connection: sa.Connection, letter: int) -> bool:
+    """Say whether no attempt at ``letter`` is still under way."""
+    query = sa.select(sa.func.count()).where(attempts.c.letter == letter, attempts.c.ended_at.is_(None))
+    return connection.scalar(query) == 0

@@ -1,0 +1,145 @@
+"""The queue: release what was confirmed, read what is due, take out what may no longer go.
+
+There is no cursor that survives a run: what is due is computed from the rows each time.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from pipeline.delivery.letter import Letter, State
+from pipeline.store.tables import attempts, contents, events, letters
+
+HOST_GONE = "the program ended between permission and answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in the queue, behind which reading goes on: order is by due time, then number."""
+
+    due_us: int = -1
+    letter: int = 0
+
+
+def recover(connection: sa.Connection, *, now_us: int, but_run: int = 0) -> int:
+    """Put letters whose permitted attempt nobody will finish in doubt; return how many.
+
+    Call it only while the campaign's lock is held: then every open attempt but ``but_run``'s has a dead owner.
+    """
+    dead = sa.and_(attempts.c.ended_at.is_(None), attempts.c.run != but_run)
+    left = connection.execute(sa.select(attempts.c.letter, attempts.c.n).where(dead)).all()
+    for letter, n in left:
+        connection.execute(
+            sa.update(attempts)
+            .where(attempts.c.letter == letter, attempts.c.n == n)
+            .values(ended_at=now_us, verdict="in doubt", text=HOST_GONE)
+        )
+        connection.execute(
+            sa.update(letters)
+            .where(letters.c.id == letter, letters.c.attempts == n)
+            .where(letters.c.state.in_((State.QUEUED, State.CANCELLED, State.SUPPRESSED, State.EXPIRED)))
+            .values(state=State.IN_DOUBT, why=HOST_GONE, due_at=None)
+        )
+    return len(left)
+
+
+def release(
+    connection: sa.Connection, *, now_us: int, most: int | None = None, only: Collection[str] | None = None
+) -> int:
+    """Queue planned letters, all or the first ``most``, all recipients or the keys in ``only``; return how many."""
+    chosen = sa.select(letters.c.id).where(letters.c.state == State.PLANNED)
+    if only is not None:
+        chosen = chosen.where(letters.c.recipient.in_(list(only)))
+    chosen = chosen.order_by(letters.c.line, letters.c.id)
+    if most is not None:
+        chosen = chosen.limit(max(most, 0))
+    done = connection.execute(
+        sa.update(letters)
+        .where(letters.c.id.in_(chosen.scalar_subquery()))
+        .values(state=State.QUEUED, released_at=now_us, due_at=now_us)
+    )
+    return done.rowcount
+
+
+def make_due(connection: sa.Connection, *, now_us: int) -> int:
+    """Make deferred letters due now (`send --now`); return how many. Letters in doubt are not touched."""
+    waiting = sa.and_(letters.c.state == State.QUEUED, letters.c.due_at > now_us)
+    return connection.execute(sa.update(letters).where(waiting).values(due_at=now_us)).rowcount
+
+
+def read_due(
+    connection: sa.Connection,
+    *,
+    now_us: int,
+    behind: Place,
+    most: int,
+    only: Collection[str] | None = None,
+) -> list[tuple[Place, Letter]]:
+    """Return up to ``most`` letters that are due, behind a place in the queue, in order."""
+    query = (
+        sa.select(letters, contents.c.message, contents.c.sha256)
+        .outerjoin(contents, contents.c.letter == letters.c.id)
+        .where(letters.c.state == State.QUEUED, letters.c.due_at <= now_us)
+        .where(sa.tuple_(letters.c.due_at, letters.c.id) > (behind.due_us, behind.letter))
+        .order_by(letters.c.due_at, letters.c.id)
+        .limit(most)
+    )
+    if only is not None:
+        query = query.where(letters.c.recipient.in_(list(only)))
+    return [(Place(row.due_at, row.id), _letter(row)) for row in connection.execute(query)]
+
+
+def _letter(row: sa.Row[tuple[object, ...]]) -> Letter:
+    record = row._mapping
+    packed = record["message"]
+    return Letter(
+        id=record["id"],
+        message_id=record["message_id"],
+        recipient_key=record["recipient"],
+        email=record["email"],
+        domain=record["domain"],
+        language=record["language"],
+        timezone=record["timezone"],
+        attempts=record["attempts"],
+        deferrals=record["deferrals"],
+        line=record["line"],
+        values=json.loads(record["row"]),
+        content=zlib.decompress(packed) if packed is not None else None,
+        sha256=record["sha256"] or "",
+    )
+
+
+def take_out(connection: sa.Connection, ids: Iterable[int], state: State, *, why: str, now_us: int) -> int:
+    """Move waiting letters to a final state (suppressed, expired, cancelled); return how many it was."""
+    moved = 0
+    for letter in ids:
+        waiting = sa.and_(letters.c.id == letter, letters.c.state.in_((State.PLANNED, State.QUEUED)))
+        change = sa.update(letters).where(waiting).values(state=state, why=why, due_at=None, ended_at=now_us)
+        moved += connection.execute(change).rowcount
+        connection.execute(sa.insert(events).values(at=now_us, letter=letter, what=str(state), why=why))
+    return moved
+
+
+def expire(connection: sa.Connection, *, now_us: int) -> int:
+    """Expire everything that waits; return how many letters it was."""
+    waiting = letters.c.state.in_((State.PLANNED, State.QUEUED))
+    change = sa.update(letters).where(waiting)
+    return connection.execute(
+        change.values(state=State.EXPIRED, why="campaign.expires has passed", due_at=None, ended_at=now_us)
+    ).rowcount
+
+
+def count_waiting(connection: sa.Connection, *, only: Collection[str] | None = None) -> tuple[int, int]:
+    """Return how many letters are planned and how many queued."""
+    query = sa.select(letters.c.state, sa.func.count()).where(
+        letters.c.state.in_((State.PLANNED, State.QUEUED))
+    )
+    if only is not None:
+        query = query.where(letters.c.recipient.in_(list(only)))
+    counts = {state: number for state, number in connection.execute(query.group_by(letters.c.state))}
+    return counts.get(State.PLANNED, 0), counts.get(State.QUEUED, 0)

@@ -1,0 +1,134 @@
+"""The queue and the ledger as a `Feed` wants them: asked in the journal's thread, between its commits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from pipeline.clock import Clock, from_us, to_us
+from pipeline.delivery.letter import Letter, State
+from pipeline.delivery.supply import Claim, Refusal
+from pipeline.store import history, ledger, operator, queue, shared
+from pipeline.store.database import Database
+from pipeline.store.journal import Journal
+
+WORD_EVERY_S = 0.5
+
+
+class StoreStock:
+    """The stock of one run."""
+
+    def __init__(
+        self,
+        campaign: Database,
+        common: Database,
+        journal: Journal,
+        *,
+        clock: Clock,
+        only: Collection[str] | None = None,
+    ) -> None:
+        self._campaign = campaign
+        self._common = common
+        self._journal = journal
+        self._clock = clock
+        self._only = only
+        self._place = queue.Place()
+        self._secret = b""
+        self._word = ""
+        self._asked_at = float("-inf")
+
+    async def read_due(self, most: int) -> list[Letter]:
+        """Return further letters that are due, behind those read before."""
+
+        def read() -> list[tuple[queue.Place, Letter]]:
+            with self._campaign.reading() as connection:
+                return queue.read_due(
+                    connection, now_us=self._now(), behind=self._place, most=most, only=self._only
+                )
+
+        found = await self._journal.call(read)
+        if found:
+            self._place = found[-1][0]
+        return [letter for _, letter in found]
+
+    def from_the_start(self) -> None:
+        """Read from the head of the queue again."""
+        self._place = queue.Place()
+
+    async def suppressed(self, keys: Sequence[str]) -> dict[str, str]:
+        """Return the keys that must not be written to, with the reason in words."""
+
+        def ask() -> dict[str, str]:
+            if not self._secret:
+                with self._common.writing() as connection:
+                    self._secret = shared.shared_secret(connection)
+            with self._common.reading() as connection:
+                found = shared.suppressed(connection, keys, self._secret)
+            return {key: f"{entry.reason}: {entry.source}" for key, entry in found.items()}
+
+        return await self._journal.call(ask)
+
+    async def take(self, claims: Sequence[Sequence[Claim]]) -> list[Refusal | None]:
+        """Take the limits of several letters in one transaction; a refused run-wide limit ends it."""
+        if not any(claims):
+            return [None] * len(claims)
+
+        def ask() -> list[Refusal | None]:
+            answers: list[Refusal | None] = []
+            with self._common.writing() as connection:
+                for wanted in claims:
+                    answers.append(refusal := ledger.take(connection, wanted, now_us=self._now()))
+                    if refusal is not None and refusal.claim.run_wide:
+                        break
+            return answers
+
+        return await self._journal.call(ask)
+
+    async def put_back(self, claims: Sequence[Claim]) -> None:
+        """Give the quotas of a letter back."""
+
+        def give() -> None:
+            with self._common.writing() as connection:
+                ledger.put_back(connection, claims, now_us=self._now())
+
+        if claims:
+            await self._journal.call(give)
+
+    async def take_out(self, letters: Sequence[int], state: State, why: str) -> None:
+        """Move waiting letters to a final state."""
+
+        def move() -> None:
+            with self._campaign.writing() as connection:
+                queue.take_out(connection, letters, state, why=why, now_us=self._now())
+
+        await self._journal.call(move)
+
+    async def settle(self) -> None:
+        """Wait for the journal."""
+        await self._journal.flush()
+
+    async def next_due(self) -> datetime | None:
+        """Return when the next queued letter is due."""
+
+        def ask() -> int | None:
+            with self._campaign.reading() as connection:
+                return history.next_due(connection)
+
+        due = await self._journal.call(ask)
+        return from_us(due) if due is not None else None
+
+    async def word(self) -> str:
+        """Return why the operator stopped all sending; asked twice a second at most."""
+        now = self._clock.monotonic()
+        if now - self._asked_at >= WORD_EVERY_S:
+            self._asked_at = now
+
+            def ask() -> str:
+                with self._campaign.reading() as connection:
+                    return operator.read_meta(connection, "paused")
+
+            self._word = await self._journal.call(ask)
+        return self._word
+
+    def _now(self) -> int:
+        return to_us(self._clock.now())

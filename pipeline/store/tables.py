@@ -1,0 +1,199 @@
+"""The tables, each column with the reason why it is kept.
+
+`CAMPAIGN` holds the tables of one world of one campaign; `SHARED` those that campaigns of one user share: opt-outs, the
+limits of relays and recipients, and which store was last seen where. With SQLite they are two files (in the sandbox
+one, for nothing is shared there); in one database their names do not collide.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+CAMPAIGN = sa.MetaData()
+SHARED = sa.MetaData()
+
+Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+Moment = sa.BigInteger  # microseconds since 1970, UTC
+
+
+meta = sa.Table(
+    "meta",
+    CAMPAIGN,
+    sa.Column("name", sa.Text, primary_key=True),  # store_id, secret, campaign, epoch, host, paused, ...
+    sa.Column("value", sa.Text, nullable=False),
+)
+
+migrations = sa.Table(
+    "migrations",
+    CAMPAIGN,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("applied_at", Moment, nullable=False),
+)
+
+runs = sa.Table(
+    "runs",
+    CAMPAIGN,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column(
+        "command", sa.Text, nullable=False
+    ),  # the audit line: who ran what, when, how many, under which limits
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("user", sa.Text, nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("relay", sa.Text, nullable=False),
+    sa.Column("limits", sa.Text, nullable=False),
+    sa.Column("started_at", Moment, nullable=False),
+    sa.Column("ended_at", Moment),  # NULL: running, or died
+    sa.Column("sent", sa.Integer, nullable=False, default=0),
+    sa.Column("failed", sa.Integer, nullable=False, default=0),
+    sa.Column("deferred", sa.Integer, nullable=False, default=0),
+    sa.Column("exit", sa.Integer),
+)
+
+letters = sa.Table(
+    "letters",
+    CAMPAIGN,
+    sa.Column("id", Id, primary_key=True),
+    # Identity: what makes two letters the same letter.
+    sa.Column("campaign", sa.Text, nullable=False),
+    sa.Column("round", sa.Integer, nullable=False),
+    sa.Column("signatory", sa.Text, nullable=False),
+    sa.Column("recipient", sa.Text, nullable=False),
+    sa.Column(
+        "message_id", sa.Text, nullable=False, unique=True
+    ),  # fixed for life; ties replies and notices to it
+    # What it is made from; today's row until the first permission.
+    sa.Column("email", sa.Text, nullable=False),  # as it goes on the wire
+    sa.Column("domain", sa.Text, nullable=False),  # A-label: for limits
+    sa.Column("language", sa.Text, nullable=False),
+    sa.Column("timezone", sa.Text, nullable=False),
+    sa.Column("line", sa.Integer, nullable=False),  # in recipients.csv, for messages
+    sa.Column("row", sa.Text, nullable=False),  # JSON object of the row's cells
+    sa.Column("seen", sa.Integer, nullable=False),  # number of the planning that saw its row last
+    # Where it is.
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("why", sa.Text, nullable=False, default=""),  # in words, for `show`
+    sa.Column(
+        "attempts", sa.Integer, nullable=False, default=0
+    ),  # permissions it has had: the last n of the fence
+    sa.Column("deferrals", sa.Integer, nullable=False, default=0),  # steps along the schedule
+    sa.Column("due_at", Moment),  # not before; NULL unless queued
+    sa.Column("planned_at", Moment, nullable=False),
+    sa.Column("released_at", Moment),
+    sa.Column("ended_at", Moment),  # when it left the queue
+    sa.UniqueConstraint("campaign", "round", "signatory", "recipient", name="letters_identity"),
+)
+_queued = letters.c.state == "queued"
+sa.Index("letters_queued", letters.c.due_at, letters.c.id, sqlite_where=_queued, postgresql_where=_queued)
+sa.Index("letters_state", letters.c.state)
+
+contents = sa.Table(
+    "contents",  # what was permitted to go out; frozen from then on
+    CAMPAIGN,
+    sa.Column("letter", Id, sa.ForeignKey("letters.id"), primary_key=True, autoincrement=False),
+    sa.Column("sha256", sa.Text, nullable=False),  # of the message, CRLF, before dot-stuffing
+    sa.Column("message", sa.LargeBinary),  # zlib; NULL where [store] bytes = false
+    sa.Column("built_at", Moment, nullable=False),  # its Date
+)
+
+attempts = sa.Table(
+    "attempts",  # THE FENCE: one row, one permission; committed before the final dot may go out
+    CAMPAIGN,
+    sa.Column("letter", Id, sa.ForeignKey("letters.id"), primary_key=True, autoincrement=False),
+    sa.Column("n", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("run", Id, sa.ForeignKey("runs.id"), nullable=False),
+    sa.Column("began_at", Moment, nullable=False),
+    sa.Column("ended_at", Moment),  # NULL: open
+    sa.Column("phase", sa.Text),  # how far it came
+    sa.Column("verdict", sa.Text),  # the table's word
+    sa.Column("code", sa.Integer),  # NULL: no answer
+    sa.Column("enhanced", sa.Text),
+    sa.Column("text", sa.Text),
+    sqlite_with_rowid=False,
+)
+_open = attempts.c.ended_at.is_(None)
+sa.Index("attempts_open", attempts.c.run, sqlite_where=_open, postgresql_where=_open)
+
+replies = sa.Table(
+    "replies",  # mail that came back
+    CAMPAIGN,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("letter", Id, sa.ForeignKey("letters.id")),  # NULL: matched to none
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("received_at", Moment, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False, unique=True),  # of the raw mail: fetched twice, kept once
+    sa.Column("why", sa.Text, nullable=False, default=""),
+    sa.Column("text", sa.Text, nullable=False, default=""),
+)
+sa.Index("replies_letter", replies.c.letter)
+
+events = sa.Table(
+    "events",  # what a person decided, and what the program did without being asked; nothing here is ever changed
+    CAMPAIGN,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("letter", Id, sa.ForeignKey("letters.id")),
+    sa.Column("what", sa.Text, nullable=False),
+    sa.Column("why", sa.Text, nullable=False, default=""),
+)
+sa.Index("events_letter", events.c.letter)
+
+
+shared_meta = sa.Table(
+    "shared_meta",
+    SHARED,
+    sa.Column("name", sa.Text, primary_key=True),  # secret
+    sa.Column("value", sa.Text, nullable=False),
+)
+
+shared_migrations = sa.Table(
+    "shared_migrations",
+    SHARED,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("applied_at", Moment, nullable=False),
+)
+
+suppressions = sa.Table(
+    "suppressions",
+    SHARED,
+    sa.Column("hash", sa.Text, primary_key=True),  # HMAC of the address key: outlives the address
+    sa.Column("address", sa.Text),  # NULL once erased
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("since", Moment, nullable=False),
+)
+
+paces = sa.Table(
+    "paces",
+    SHARED,
+    sa.Column("name", sa.Text, primary_key=True),  # "relay smtp.example.org:587", "domain ... gmail.com"
+    sa.Column("free_at", Moment, nullable=False),  # GCRA: the next slot
+)
+
+spent = sa.Table(
+    "spent",
+    SHARED,
+    sa.Column("name", sa.Text, primary_key=True),  # of the quota; a recipient's by hash
+    sa.Column("start", Moment, primary_key=True, autoincrement=False),  # of the bucket
+    sa.Column("count", sa.Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+sa.Index("spent_start", spent.c.start)
+
+holds = sa.Table(
+    "holds",
+    SHARED,
+    sa.Column("name", sa.Text, primary_key=True),  # a relay or a relay's domain
+    sa.Column("until", Moment, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+)
+
+places = sa.Table(
+    "places",  # so that a copied folder or a restored backup does not send again without saying so
+    SHARED,
+    sa.Column("store_id", sa.Text, primary_key=True),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("epoch", sa.Integer, nullable=False),  # number of its last real run
+    sa.Column("sent", sa.Integer, nullable=False),  # letters it had sent by then
+    sa.Column("seen_at", Moment, nullable=False),
+)

@@ -1,0 +1,246 @@
+"""A world: the store of one campaign, and what campaigns share, opened together.
+
+The sandbox is another world: its own file, sharing nothing, so nothing recorded there counts for a real relay. The real
+world has two files: the campaign's own, and the user's, with opt-outs and the limits of relays.
+
+A store knows who it is (`store_id`) and how many real runs it has had (`epoch`); the shared store remembers where it was
+last used and at which epoch. A copy in another folder, on another machine, or brought back from a backup does not match,
+and does not send until a person has said that it is the one in use (`campaign resume`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from pipeline.clock import Clock, Dice, to_us
+from pipeline.delivery.letter import State
+from pipeline.errors import StoreUnwritable, Unusable
+from pipeline.store import migrations, shared
+from pipeline.store.database import Database
+from pipeline.store.operator import read_meta, write_meta
+from pipeline.store.shared import Sighting
+from pipeline.store.tables import letters, runs
+
+FOLDER = ".campaign"
+
+
+class WorldName(StrEnum):
+    """Which world."""
+
+    REAL = "real"
+    SANDBOX = "sandbox"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """An open world. ``secret`` keys Message-IDs and return-path tokens."""
+
+    name: WorldName
+    folder: Path
+    campaign: Database
+    common: Database
+    store_id: str
+    secret: bytes
+
+    @property
+    def lock_path(self) -> Path:
+        """Where the run lock of this world lies."""
+        return self.campaign.path.with_suffix(".lock")
+
+    @property
+    def outbox(self) -> Path:
+        """The sandbox's Maildir."""
+        return self.folder / "outbox"
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self.campaign.close()
+        self.common.close()
+
+
+def open_world(
+    root: Path,
+    name: WorldName,
+    *,
+    key: str,
+    store: Path | None,
+    shared_folder: Path | None,
+    clock: Clock,
+    dice: Dice,
+) -> World:
+    """Open (or make) the world ``name`` of the campaign in ``root``, whose key is ``key``.
+
+    Raises StoreUnwritable; Unusable when the store belongs to a campaign with another key.
+    """
+    folder = root / FOLDER
+    path = store if store is not None and name is WorldName.REAL else folder / f"{name_of(name)}.db"
+    _make_private(folder)
+    if name is WorldName.SANDBOX:
+        campaign = common = Database(path, (migrations.CAMPAIGN, migrations.SHARED), clock=clock)
+    else:
+        campaign = Database(path, (migrations.CAMPAIGN,), clock=clock)
+        common = Database(
+            (shared_folder or user_folder(os.environ)) / "shared.db", (migrations.SHARED,), clock=clock
+        )
+    with campaign.writing() as connection:
+        known = read_meta(connection, "campaign")
+        if known and known != key and _has_letters(connection):
+            raise Unusable(
+                f'campaign.key is "{key}", but the letters of this folder were planned under "{known}"',
+                f'put key = "{known}" back; a new campaign gets a new folder (`campaign init DIR`)',
+            )
+        for meta_name, size in (("store_id", 16), ("secret", 32)):
+            if not read_meta(connection, meta_name):
+                write_meta(connection, meta_name, dice.token(size).hex())
+        write_meta(connection, "campaign", key)
+        store_id, secret = read_meta(connection, "store_id"), read_meta(connection, "secret")
+    return World(name, folder, campaign, common, store_id, bytes.fromhex(secret))
+
+
+def name_of(name: WorldName) -> str:
+    """Return the file name of a world's store, without its ending."""
+    return "sandbox" if name is WorldName.SANDBOX else "campaign"
+
+
+def user_folder(environ: Mapping[str, str]) -> Path:
+    """Return the user's data folder for this program."""
+    if sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "letter-campaign"
+
+
+def _make_private(folder: Path) -> None:
+    """Make the folder, 0700, with a note that keeps it out of version control."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        note = folder / ".gitignore"
+        if not note.exists():
+            note.write_text("*\n", "utf-8")
+    except OSError as trouble:
+        raise StoreUnwritable(
+            f"the folder {folder} cannot be made: {trouble.strerror}",
+            "the campaign's folder must be writable for the user who runs this",
+        ) from None
+
+
+def _has_letters(connection: sa.Connection) -> bool:
+    return connection.execute(sa.select(letters.c.id).limit(1)).first() is not None
+
+
+# -- is this the store that was used last?
+
+
+def why_not_here(world: World) -> str:
+    """Say why this store may not be the one in use; "" when it is, or was never used elsewhere."""
+    if world.name is WorldName.SANDBOX:
+        return ""
+    with world.campaign.reading() as connection:
+        epoch = int(read_meta(connection, "epoch", "0"))
+        host = read_meta(connection, "host")
+        sent = _sent(connection)
+    with world.common.reading() as connection:
+        seen = shared.last_seen(connection, world.store_id)
+    if seen is None:
+        return "it was last used on another machine" if host and host != _host() else ""
+    if epoch < seen.epoch:
+        return (
+            f"it is older than the one used here last: {max(seen.sent - sent, 0)} letters sent since then are not known to it "
+            "(a restored backup?)"
+        )
+    here = str(world.campaign.path.resolve())
+    if seen.path != here and Path(seen.path).exists():
+        return f"it is a copy of {seen.path}, which is still there"
+    return ""
+
+
+def accept_place(world: World, *, clock: Clock) -> None:
+    """Take this store for the one in use, on a person's word or because nothing speaks against it."""
+    if world.name is WorldName.SANDBOX:
+        return
+    with world.common.reading() as connection:
+        seen = shared.last_seen(connection, world.store_id)
+    with world.campaign.writing() as connection:
+        epoch = max(int(read_meta(connection, "epoch", "0")), seen.epoch if seen else 0) + 1
+        write_meta(connection, "epoch", str(epoch))
+        write_meta(connection, "host", _host())
+        sent = _sent(connection)
+    _remember(world, Sighting(str(world.campaign.path.resolve()), epoch, sent), clock)
+
+
+def note_progress(world: World, *, clock: Clock) -> None:
+    """Tell the shared store how far this one has come."""
+    if world.name is WorldName.SANDBOX:
+        return
+    with world.campaign.reading() as connection:
+        epoch, sent = int(read_meta(connection, "epoch", "0")), _sent(connection)
+    _remember(world, Sighting(str(world.campaign.path.resolve()), epoch, sent), clock)
+
+
+def _remember(world: World, sighting: Sighting, clock: Clock) -> None:
+    with world.common.writing() as connection:
+        shared.remember_place(connection, world.store_id, sighting, now_us=to_us(clock.now()))
+
+
+def _sent(connection: sa.Connection) -> int:
+    query = sa.select(sa.func.count()).select_from(letters).where(letters.c.state == State.SENT)
+    return connection.scalar(query) or 0
+
+
+def _host() -> str:
+    """Return a mark of this machine that tells nothing about it."""
+    try:
+        mark = Path("/etc/machine-id").read_text("ascii").strip()
+    except (OSError, ValueError):
+        mark = ""
+    return hashlib.sha256(f"campaign {mark or socket.gethostname()}".encode()).hexdigest()[:16]
+
+
+# -- runs
+
+
+def begin_run(world: World, *, command: str, relay: str, limits: str, clock: Clock) -> int:
+    """Write down that a run begins: who, what, when, under which limits; return its number."""
+    with world.campaign.writing() as connection:
+        done = connection.execute(
+            sa.insert(runs).values(
+                command=command,
+                host=_host(),
+                user=_user(),
+                pid=os.getpid(),
+                relay=relay,
+                limits=limits,
+                started_at=to_us(clock.now()),
+                sent=0,
+                failed=0,
+                deferred=0,
+            )
+        )
+        return int(done.inserted_primary_key[0])
+
+
+def end_run(
+    world: World, run: int, *, sent: int, failed: int, deferred: int, exit_code: int, clock: Clock
+) -> None:
+    """Write down how a run ended."""
+    change = sa.update(runs).where(runs.c.id == run)
+    with world.campaign.writing() as connection:
+        connection.execute(
+            change.values(
+                ended_at=to_us(clock.now()), sent=sent, failed=failed, deferred=deferred, exit=exit_code
+            )
+        )
+
+
+def _user() -> str:
+    return os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.getuid())
