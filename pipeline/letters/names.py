@@ -1,0 +1,236 @@
+"""What can be known about a template before anything is rendered: which names it uses, and which statements.
+
+The syntax tree is walked once. A column that the list does not have, a fact that facts.toml does not have,
+a misspelt name, a filter that does not exist: each is a problem with its line and column, and with the name
+that was probably meant. So a misspelling is found even in a branch that no recipient of today takes.
+
+Limits: what a loop variable or `{% set %}` holds is known only when rendering.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from jinja2 import TemplateSyntaxError, meta, nodes
+
+from pipeline.letters.sandbox import FILTERS, TESTS, Sandbox, pattern_of
+from pipeline.letters.source import Source
+from pipeline.problem import Problem
+
+RECIPIENT, CAMPAIGN, FACTS, SIGNATORY = "recipient", "campaign", "facts", "signatory"
+
+_ALLOWED: tuple[type[nodes.Node], ...] = (
+    *(nodes.Template, nodes.Output, nodes.TemplateData, nodes.If, nodes.For, nodes.Assign, nodes.CondExpr),
+    *(
+        nodes.Name,
+        nodes.Const,
+        nodes.Getattr,
+        nodes.Getitem,
+        nodes.Slice,
+        nodes.List,
+        nodes.Tuple,
+        nodes.Dict,
+    ),
+    *(
+        nodes.Pair,
+        nodes.Filter,
+        nodes.Test,
+        nodes.Call,
+        nodes.Keyword,
+        nodes.Compare,
+        nodes.Operand,
+        nodes.And,
+    ),
+    *(nodes.Or, nodes.Not, nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod, nodes.Pow),
+    *(nodes.Neg, nodes.Pos, nodes.Concat),
+)
+_STATEMENTS: dict[type[nodes.Node], str] = {
+    nodes.Include: "include",
+    nodes.Import: "import",
+    nodes.FromImport: "from",
+    nodes.Extends: "extends",
+    nodes.Block: "block",
+    nodes.Macro: "macro",
+    nodes.CallBlock: "call",
+    nodes.FilterBlock: "filter",
+    nodes.AssignBlock: "set",
+    nodes.ScopedEvalContextModifier: "autoescape",
+    nodes.With: "with",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The names a template may use: the list's columns, the campaign's keys, the facts, and ``own`` bare
+    names."""
+
+    columns: tuple[str, ...]
+    campaign: Mapping[str, str]
+    facts: Mapping[str, Any]
+    own: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class _Walk:
+    source: Source
+    first_line: int
+    known: Known
+    problems: list[Problem] = field(default_factory=list)
+    seen: Counter[tuple[int, str]] = field(default_factory=Counter)
+    loads: list[tuple[str, int]] = field(default_factory=list)
+
+    def walk(self, node: nodes.Node) -> None:
+        if not isinstance(node, _ALLOWED) or (isinstance(node, nodes.For) and node.recursive):
+            self._statement(node)
+            return
+        if isinstance(node, (nodes.Getattr, nodes.Getitem)) and self._path(node):
+            return
+        if isinstance(node, nodes.Getattr) and node.attr.startswith("_"):
+            message = f'"{node.attr}" is not open to templates'
+            self._report(node.lineno, rf"\.\s*{re.escape(node.attr)}\b", "forbidden-attribute", message)
+        elif isinstance(node, nodes.Filter):
+            self._listed(node, FILTERS, "filter")
+        elif isinstance(node, nodes.Test):
+            self._listed(node, TESTS, "test")
+        elif isinstance(node, nodes.Name) and node.ctx == "load":
+            self._name(node)
+        for child in node.iter_child_nodes():
+            printed = isinstance(node, nodes.Output) and isinstance(child, (nodes.Getattr, nodes.Getitem))
+            if not (printed and self._path(child, printed=True)):
+                self.walk(child)
+
+    def _path(self, node: nodes.Node, *, printed: bool = False) -> bool:
+        """Check `scope.a.b` from the left; False where the node is not such a path at all."""
+        keys: list[str] = []
+        base: nodes.Node = node
+        while True:
+            if isinstance(base, nodes.Getattr):
+                keys.append(base.attr)
+                base = base.node
+            elif isinstance(base, nodes.Getitem) and isinstance(base.arg, nodes.Const):
+                keys.append(str(base.arg.value))
+                base = base.node
+            else:
+                break
+        if not isinstance(base, nodes.Name) or base.name not in _SCOPES:
+            return False
+        self._resolve(base.name, keys[::-1], node.lineno, printed=printed)
+        return True
+
+    def _resolve(self, scope: str, keys: list[str], line: int, *, printed: bool) -> None:
+        if scope == SIGNATORY:
+            hint = "write the name into the template, or use campaign.name"
+            self._report(line, rf"\b{SIGNATORY}\b", "no-signatory", "letters have no signatories yet", hint)
+            return
+        table: Any = {
+            RECIPIENT: dict.fromkeys(self.known.columns, ""),
+            CAMPAIGN: self.known.campaign,
+            FACTS: self.known.facts,
+        }[scope]
+        path = scope
+        for key in keys:
+            if not isinstance(table, Mapping):
+                break
+            if key not in table:
+                self._unknown_key(path, key, table, line)
+                return
+            table, path = table[key], f"{path}.{key}"
+        if printed and isinstance(table, Mapping):
+            hint = "say which: " + ", ".join(f"{path}.{key}" for key in list(table)[:6])
+            self._report(line, pattern_of(path), "not-words", f"{path} is a table", hint)
+        else:
+            self.seen[line, pattern_of(path)] += 1
+
+    def _unknown_key(self, path: str, key: str, table: Mapping[str, Any], line: int) -> None:
+        if path == RECIPIENT:
+            code, what = "unknown-column", f'the list has no column "{key}"'
+        elif path.startswith(FACTS):
+            code, what = "unknown-fact", f'facts.toml has no "{f"{path}.{key}".removeprefix("facts.")}"'
+        else:
+            code, what = "unknown-name", f'{path} has no "{key}"'
+        near = get_close_matches(key, list(table), n=1)
+        names = ", ".join(list(table)[:12]) or "none"
+        kind = "the columns are" if path == RECIPIENT else "there are"
+        hint = f"did you mean {path}.{near[0]}?" if near else f"{kind}: {names}"
+        self._report(line, pattern_of(f"{path}.{key}"), code, what, hint)
+
+    def _name(self, node: nodes.Name) -> None:
+        if node.name in _SCOPES:
+            names = list(self.known.columns) if node.name == RECIPIENT else []
+            hint = f"say which value: {node.name}.{names[0] if names else '…'}"
+            pattern = rf"\b{node.name}\b(?!\s*[.\[])"
+            self._report(node.lineno, pattern, "not-words", f"{node.name} is a table, not a value", hint)
+        else:
+            self.loads.append((node.name, node.lineno))
+
+    def _listed(self, node: nodes.Filter | nodes.Test, allowed: Collection[str], kind: str) -> None:
+        if node.name in allowed:
+            return
+        names = sorted(name for name in allowed if name[0].isalpha() and len(name) > 1)
+        near = get_close_matches(node.name, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"the {kind}s are {', '.join(names)}"
+        before = r"\|\s*" if kind == "filter" else r"\bis\s+(?:not\s+)?"
+        pattern = (
+            rf"(?<=\W){re.escape(node.name)}\b" if kind == "test" else before + re.escape(node.name) + r"\b"
+        )
+        self._report(node.lineno, pattern, f"unknown-{kind}", f'there is no {kind} "{node.name}"', hint)
+
+    def _statement(self, node: nodes.Node) -> None:
+        word = "for … recursive" if isinstance(node, nodes.For) else _STATEMENTS.get(type(node), "this")
+        pattern = rf"\{{%[+-]?\s*{word.split()[0]}\b"
+        hint = "if, for and set are; a text of its own stands in the letter itself"
+        self._report(node.lineno, pattern, "forbidden-statement", f"{word} is not open to letters", hint)
+
+    def undeclared(self, names: Iterable[str]) -> None:
+        """Report each use of a name that nothing defines."""
+        unknown = set(names) - self.known.own
+        for name, line in self.loads:
+            if name in unknown or name in ("self", "super", "caller"):
+                pattern = rf"(?<![\w.]){re.escape(name)}\b"
+                self._report(line, pattern, "unknown-variable", f'unknown name "{name}"', self._meant(name))
+
+    def _meant(self, name: str) -> str:
+        tables: dict[str, Collection[str]] = {
+            RECIPIENT: self.known.columns,
+            FACTS: self.known.facts,
+            CAMPAIGN: self.known.campaign,
+        }
+        for scope, keys in tables.items():
+            if name in keys:
+                return f"names are written with where they come from: {scope}.{name}"
+        if near := get_close_matches(name, [*_SCOPES[:3], *self.known.own], n=1):
+            return f"did you mean {near[0]}?"
+        for scope, keys in tables.items():
+            if near := get_close_matches(name, list(keys), n=1):
+                return f"did you mean {scope}.{near[0]}?"
+        return "values come from recipient.…, campaign.… and facts.…"
+
+    def _report(self, line: int, pattern: str, code: str, message: str, hint: str = "") -> None:
+        nth = self.seen[line, pattern]
+        self.seen[line, pattern] += 1
+        number = self.first_line + line - 1
+        column = self.source.column(number, pattern, nth)
+        self.problems.append(self.source.problem(number, column, code, message, hint=hint))
+
+
+_SCOPES = (RECIPIENT, CAMPAIGN, FACTS, SIGNATORY)
+
+
+def check_names(
+    tree: nodes.Template, source: Source, *, first_line: int, known: Known, sandbox: Sandbox
+) -> list[Problem]:
+    """Return what is wrong with the names and statements of a template that begins on ``first_line`` of its
+    file."""
+    walk = _Walk(source, first_line, known)
+    walk.walk(tree)
+    try:
+        undeclared = meta.find_undeclared_variables(tree) if tree.environment is sandbox else set()
+    except TemplateSyntaxError:  # an unknown filter, reported already
+        undeclared = set()
+    walk.undeclared(undeclared)
+    return sorted(walk.problems, key=lambda problem: (problem.line, problem.column))

@@ -1,0 +1,424 @@
+"""The part of Jinja that letters may use, and the values it works with.
+
+A template is written by people we trust with words, not with the machine; a value comes from a table
+anybody may have filled in. So everything is a short list of what is allowed: statements, filters, tests,
+methods. There is no loader (nothing is included, imported or extended), no macro, no attribute that is not
+a key of one of our tables.
+
+Bounded for every render, in any thread: turns of loops and items of ranges together, characters of output,
+size of any text that an operator or a filter makes. In the main thread also the time.
+
+An empty cell is a value of its own kind (`Empty`): false and equal to '', so that `if` and `default('…',
+true)` work with it; printed, or joined to other words, it is a fault. "Dear ," cannot come about.
+
+Limits: outside the main thread a render is bounded in work, not in seconds (POSIX signals reach only the main
+thread); numbers have at most 64 bits; dates are printed as ISO 8601.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from typing import Any, NoReturn, cast
+
+from jinja2 import StrictUndefined, Undefined, nodes, pass_context
+from jinja2.filters import do_default, do_title
+from jinja2.runtime import Context, LoopContext
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
+from markupsafe import Markup
+
+LARGEST_TEXT = 256 * 1024  # characters a render, an operator or a filter may make
+MOST_TURNS = 10_000  # of all loops and ranges of one render
+MOST_VALUES = 50_000  # printed in one render
+SECONDS = 2.0  # for one letter, in the main thread
+NUMBER_BITS = 64
+
+PLACE = 0xF0000  # stands in for the first value of a body; the next for the second, and so on
+STATE = "(state)"  # a name no template can write
+
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
+_SPACE = re.compile(r"[ \t\r\n\v\f\x85\u2028\u2029]+")
+
+_TEXT_METHODS = frozenset({"upper", "lower", "title", "capitalize", "strip", "lstrip", "rstrip"})
+_QUESTIONS = frozenset({"startswith", "endswith", "isdigit", "isalpha", "isupper", "islower"})
+METHODS = _TEXT_METHODS | _QUESTIONS
+DATE_PARTS = frozenset({"year", "month", "day", "hour", "minute"})
+LOOP_PARTS = frozenset(
+    {"index", "index0", "revindex", "revindex0", "first", "last", "length", "previtem", "nextitem", "cycle"}
+)
+
+TESTS = frozenset(
+    {"==", "!=", "<", "<=", ">", ">=", "eq", "equalto", "ne", "lt", "le", "gt", "ge", "in"}
+    | {"defined", "undefined", "none", "string", "number", "even", "odd", "divisibleby"}
+)
+
+
+class Trouble(Exception):  # noqa: N818
+    """Why a render stopped: a stable code, words for the user, and a pattern of what to point at on the
+    line."""
+
+    def __init__(self, code: str, message: str, *, hint: str = "", pattern: str = "") -> None:
+        super().__init__(message)
+        self.code, self.message, self.hint, self.pattern = code, message, hint, pattern
+
+
+class Empty(str):
+    """A cell or entry with nothing in it; ``name`` says which, ``path`` how templates write it."""
+
+    __slots__ = ("name", "path")
+    name: str
+    path: str
+
+    def __new__(cls, name: str, path: str) -> Empty:
+        empty = super().__new__(cls)
+        empty.name, empty.path = name, path
+        return empty
+
+    def __str__(self) -> str:
+        return self.refuse()
+
+    def refuse(self) -> NoReturn:
+        """Raise what is said when this is printed."""
+        raise Trouble(
+            "empty-value",
+            f"{self.name} is empty, and this line prints it",
+            hint=f'fill it in, or say what to write instead: {{{{ {self.path}|default("…", true) }}}}',
+            pattern=pattern_of(self.path),
+        )
+
+
+class Table:
+    """A scope of names (`recipient`, `facts.date`), read by key and in no other way."""
+
+    __slots__ = ("entries", "kind", "path")
+
+    def __init__(self, path: str, entries: Mapping[str, Any], kind: str = "key") -> None:
+        self.path, self.entries, self.kind = path, entries, kind
+
+    def value(self, key: str) -> Any:
+        """Return the entry, a text without the spaces round it; KeyError where there is none."""
+        return _wrapped(
+            self.entries[key], f"{self.path}.{key}", f'column "{key}"' if self.kind == "column" else ""
+        )
+
+
+@dataclass(slots=True)
+class State:
+    """What one render has used up, and the values whose places are in its output."""
+
+    turns: int = MOST_TURNS
+    values: list[str] = field(default_factory=list)
+
+    def spend(self, turns: int) -> None:
+        """Take from the turns that are left; Trouble where there are not as many."""
+        self.turns -= turns
+        if self.turns < 0:
+            raise Trouble("too-many-turns", f"loops and ranges go round more than {MOST_TURNS:,} times")
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja with the short lists above; ``finalize`` is one of `placed` and `plain`."""
+
+    intercepted_binops = frozenset({"+", "*", "**", "%"})
+
+    def __init__(self, *, finalize: Callable[[Context, Any], Any], autoescape: bool = False) -> None:
+        super().__init__(
+            undefined=StrictUndefined,
+            autoescape=autoescape,
+            finalize=finalize,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+            optimized=False,  # nothing is computed while compiling, where nothing is bounded
+            cache_size=0,
+        )
+        self.globals = {"range": _range}
+        self.filters = dict(FILTERS)
+        self.tests = {name: test for name, test in self.tests.items() if name in TESTS}
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Return a key of a table, or one of the few methods and parts; anything else is undefined."""
+        if isinstance(obj, Table):
+            return self._entry(obj, attribute)
+        allowed = (
+            (isinstance(obj, str) and attribute in METHODS)
+            or (isinstance(obj, (date, time)) and attribute in DATE_PARTS)
+            or (isinstance(obj, LoopContext) and attribute in LOOP_PARTS)
+        )
+        if isinstance(obj, Empty) and attribute in _TEXT_METHODS:
+            return lambda *_: obj
+        if allowed and (value := getattr(obj, attribute, None)) is not None:
+            return value
+        return self.undefined(f'a {_kind(obj)} has no "{attribute}" here')
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """Return an entry of a table, list, text or dictionary; never an attribute."""
+        if isinstance(obj, Table) and isinstance(argument, str):
+            return self._entry(obj, argument)
+        if isinstance(obj, (list, tuple, str, dict)) and not isinstance(obj, Empty):
+            try:
+                return obj[argument]
+            except (TypeError, LookupError):
+                pass
+        return self.undefined(f"a {_kind(obj)} has no such entry")
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Compute +, *, ** and % within bounds."""
+        for operand in (left, right):
+            if isinstance(operand, Empty):
+                operand.refuse()
+        if operator == "%" and isinstance(left, str):
+            raise Trouble(
+                "no-formatting", "% does not put values into a text here", hint="write the value as {{ … }}"
+            )
+        numbers = isinstance(left, (int, float)) and isinstance(right, (int, float))
+        if not (_small_number if numbers else _small_text)(operator, left, right):
+            raise Trouble("too-large", f"the result of {operator} is too large")
+        return super().call_binop(context, operator, left, right)
+
+    def _entry(self, table: Table, key: str) -> Any:
+        try:
+            return table.value(key)
+        except KeyError:
+            return self.undefined(f'{table.path} has no {table.kind} "{key}"')
+
+
+class Bounded(NodeTransformer):
+    """Rewrites a syntax tree so that `~` and `for` go through filters that are bounded."""
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        return _filtered(nodes.List(node.nodes, lineno=node.lineno), "(joined)", node)
+
+    def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        node.iter = _filtered(cast("nodes.Expr", node.iter), "(counted)", node)
+        return node
+
+
+def pattern_of(path: str) -> str:
+    """Return a pattern that finds `a.b` as templates write it, in any of the ways."""
+    first, *rest = path.split(".")
+    return rf"\b{re.escape(first)}" + "".join(
+        rf"\s*(?:\.\s*{re.escape(key)}\b|\[\s*['\"]{re.escape(key)}['\"]\s*\])" for key in rest
+    )
+
+
+@pass_context
+def placed(context: Context, value: Any) -> str:
+    """Return what a body prints for a value: a character that stands in for it until Markdown has been read.
+
+    So no value is ever seen by Markdown: it can open no link, list, heading, code or HTML. Whole numbers
+    are written as they are, for `{{ loop.index }}.` is meant to number a list.
+    """
+    if type(value) is int and value >= 0:
+        return str(value)
+    text = _SPACE.sub(" ", spoken(value))
+    if not text:
+        return ""
+    values = context.parent[STATE].values
+    if len(values) >= MOST_VALUES:
+        raise Trouble("too-large", f"the letter prints more than {MOST_VALUES:,} values")
+    values.append(text)
+    return chr(PLACE + len(values) - 1)
+
+
+@pass_context
+def plain(_: Context, value: Any) -> str:
+    """Return what a subject or a layout prints for a value: its words as they are."""
+    return value if isinstance(value, Markup) else spoken(value)
+
+
+def spoken(value: Any) -> str:
+    """Return the words for a value; Trouble for one that has none (an empty cell, a table, yes or no)."""
+    if isinstance(value, Empty):
+        value.refuse()
+    if isinstance(value, str):
+        if found := _CONTROL.search(value):
+            raise Trouble("control-character", f"a value holds the character U+{ord(found[0]):04X}")
+        return value
+    if isinstance(value, Undefined):
+        return str(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float, date, time)):
+        raise _wordless(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Trouble("no-number", "the number is not finite")
+    return value.isoformat(" ") if isinstance(value, datetime) else str(value)
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise Trouble when the block takes longer than ``seconds``; does nothing outside the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, _too_slow)
+    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        if left:
+            signal.setitimer(signal.ITIMER_REAL, left, interval)
+
+
+def _too_slow(*_: object) -> NoReturn:
+    raise Trouble("too-slow", f"the letter takes longer than {SECONDS:g} seconds")
+
+
+def _wrapped(value: Any, path: str, name: str) -> Any:
+    """Return a value of a table as templates see it."""
+    if isinstance(value, str):
+        text = value.strip()
+        seen = any(character.isprintable() and not character.isspace() for character in text)
+        return text if seen else Empty(name or path, path)
+    if isinstance(value, Mapping):
+        return Table(path, value)
+    if isinstance(value, list):
+        return [_wrapped(item, f"{path}[{number}]", "") for number, item in enumerate(value)]
+    return value
+
+
+def _wordless(value: Any) -> Trouble:
+    if isinstance(value, Table):
+        keys = ", ".join(f"{value.path}.{key}" for key in list(value.entries)[:6])
+        return Trouble(
+            "not-words", f"{value.path} is a table", hint=f"say which: {keys}", pattern=pattern_of(value.path)
+        )
+    return Trouble(
+        "not-words", f"a {_kind(value)} cannot be printed", hint="print one of its entries, or ask with if"
+    )
+
+
+def _kind(value: Any) -> str:
+    kinds: tuple[tuple[type | tuple[type, ...], str], ...] = (
+        (bool, "yes or no"),
+        (str, "text"),
+        ((int, float), "number"),
+        ((list, tuple, range), "list"),
+        (Table, "table"),
+        ((date, time), "date"),
+    )
+    return next((word for kind, word in kinds if isinstance(value, kind)), "value of this kind")
+
+
+def _small_number(operator: str, left: float, right: float) -> bool:
+    if isinstance(left, float) or isinstance(right, float):
+        return operator != "**" or abs(right) <= NUMBER_BITS
+    bits = left.bit_length(), right.bit_length()
+    if operator == "**":
+        return 0 <= right <= NUMBER_BITS and bits[0] * right <= NUMBER_BITS
+    return sum(bits) <= NUMBER_BITS if operator == "*" else max(bits) <= NUMBER_BITS
+
+
+def _small_text(operator: str, left: Any, right: Any) -> bool:
+    sized = (str, list, tuple)
+    if operator == "*":
+        length = len(left) if isinstance(left, sized) else len(right) if isinstance(right, sized) else 0
+        times = right if isinstance(right, int) else left if isinstance(left, int) else 0
+        return length * times <= LARGEST_TEXT
+    if isinstance(left, sized) and isinstance(right, sized):
+        return len(left) + len(right) <= LARGEST_TEXT
+    return True
+
+
+def _filtered(node: nodes.Expr, name: str, place: nodes.Node) -> nodes.Filter:
+    made = nodes.Filter(node, name, [], [], None, None, lineno=place.lineno)
+    made.set_environment(place.environment)  # type: ignore[arg-type]
+    return made
+
+
+def _text_filter(change: Callable[[str], str]) -> Callable[[Any], Any]:
+    def apply(value: Any) -> Any:
+        return value if isinstance(value, Empty) else change(spoken(value))
+
+    return apply
+
+
+def _replace(value: Any, old: str, new: str) -> Any:
+    if isinstance(value, Empty):
+        return value
+    text, old, new = spoken(value), spoken(old), spoken(new)
+    if not old or len(text) + text.count(old) * len(new) > LARGEST_TEXT:
+        raise Trouble("too-large", "replace needs a text to look for, and a result of reasonable size")
+    return text.replace(old, new)
+
+
+def _join(values: Any, between: str = "") -> str:
+    if not isinstance(values, (list, tuple, range)):
+        raise Trouble("not-a-list", f"a {_kind(values)} cannot be joined, only a list")
+    texts = [spoken(value) for value in values]
+    if sum(map(len, texts)) + len(between) * len(texts) > LARGEST_TEXT:
+        raise Trouble("too-large", "the joined text is too large")
+    return between.join(texts)
+
+
+def _length(value: Any) -> int:
+    if isinstance(value, (str, list, tuple, dict)):
+        return len(value)
+    raise Trouble("not-a-list", f"a {_kind(value)} has no length")
+
+
+def _whole_number(value: Any) -> int:
+    text = spoken(value).strip()
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        raise Trouble("no-number", f'"{text[:40]}" is not a whole number')
+    return int(text)
+
+
+def _end(position: int) -> Callable[[Any], Any]:
+    def apply(value: Any) -> Any:
+        if not isinstance(value, (str, list, tuple)) or not value:
+            raise Trouble("not-a-list", f"a {_kind(value)} with nothing in it has no first or last")
+        return value[position]
+
+    return apply
+
+
+@pass_context
+def _range(context: Context, *bounds: object) -> range:
+    if not all(isinstance(bound, int) and abs(bound) < 10**9 for bound in bounds):
+        raise Trouble("too-many-turns", "range counts whole numbers of reasonable size")
+    made = range(*cast("tuple[int]", bounds))
+    context.parent[STATE].spend(len(made))
+    return made
+
+
+@pass_context
+def _counted(context: Context, values: Any) -> Iterator[Any]:
+    if isinstance(values, Undefined):
+        str(values)
+    if not isinstance(values, (list, tuple, range)):
+        raise Trouble("not-a-list", f"a {_kind(values)} cannot be gone through, only a list")
+    state: State = context.parent[STATE]
+    for value in values:
+        state.spend(1)
+        yield value
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "capitalize": _text_filter(str.capitalize),
+    "count": _length,
+    "d": do_default,
+    "default": do_default,
+    "first": _end(0),
+    "int": _whole_number,
+    "join": _join,
+    "last": _end(-1),
+    "length": _length,
+    "lower": _text_filter(str.lower),
+    "replace": _replace,
+    "title": _text_filter(do_title),
+    "trim": _text_filter(str.strip),
+    "upper": _text_filter(str.upper),
+    "(counted)": _counted,
+    "(joined)": _join,
+}
