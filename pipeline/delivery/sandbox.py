@@ -55,7 +55,7 @@ class Outbox:
         """File the letter and answer the final dot."""
         key = await asyncio.to_thread(self._file, envelope)
         if any(address.rpartition("@")[0].lower() == DROPS for address in envelope.rcpt_tos):
-            if server.transport is not None:
+            if isinstance(server.transport, asyncio.Transport):
                 server.transport.abort()
             return "421 4.4.2 never read by anyone"
         return f"250 2.0.0 filed as {key.split('.')[0]}"

@@ -226,7 +226,9 @@ def begin_run(world: World, *, command: str, relay: str, limits: str, clock: Clo
                 deferred=0,
             )
         )
-        return int(done.inserted_primary_key[0])
+        key = done.inserted_primary_key
+        assert key is not None
+        return int(key[0])
 
 
 def end_run(
