@@ -63,7 +63,7 @@ def read_front_matter(source: Source) -> tuple[FrontMatter | None, list[Problem]
             _wrong(source, "attachments", end, 'a list of file names: ["attachments/statement.pdf"]')
         )
     if problems:
-        return None, problems
+        return None, sorted(problems, key=lambda problem: problem.line)
     matter = FrontMatter(
         subject=str(subject),
         subject_line=key_line(source, "subject", end),
@@ -90,7 +90,7 @@ def read_toml(source: Source, first: int, last: int) -> tuple[dict[str, Any] | N
         message = (
             _AT.sub("", str(error)) if isinstance(error, tomllib.TOMLDecodeError) else "nested too deeply"
         )
-        hint = 'a value is a text in quotation marks, a number, or a list: subject = "Release the marchers"'
+        hint = 'a text stands in quotation marks: key = "words"; a list in brackets: key = ["one", "two"]'
         message = f"not TOML: {visible(message, limit=120)}"
         return None, [source.problem(line, column, "toml-syntax", message, hint=hint)]
 

@@ -59,7 +59,7 @@ _STATEMENTS: dict[type[nodes.Node], str] = {
     nodes.CallBlock: "call",
     nodes.FilterBlock: "filter",
     nodes.AssignBlock: "set",
-    nodes.ScopedEvalContextModifier: "autoescape",
+    nodes.Scope: "autoescape",
     nodes.With: "with",
 }
 
@@ -135,6 +135,10 @@ class _Walk:
         path = scope
         for key in keys:
             if not isinstance(table, Mapping):
+                if key.startswith("_"):
+                    message = f'"{key}" is not open to templates'
+                    self._report(line, pattern_of(f"{path}.{key}"), "forbidden-attribute", message)
+                    return
                 break
             if key not in table:
                 self._unknown_key(path, key, table, line)
@@ -174,10 +178,7 @@ class _Walk:
         names = sorted(name for name in allowed if name[0].isalpha() and len(name) > 1)
         near = get_close_matches(node.name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"the {kind}s are {', '.join(names)}"
-        before = r"\|\s*" if kind == "filter" else r"\bis\s+(?:not\s+)?"
-        pattern = (
-            rf"(?<=\W){re.escape(node.name)}\b" if kind == "test" else before + re.escape(node.name) + r"\b"
-        )
+        pattern = rf"(?<![\w.]){re.escape(node.name)}\b"
         self._report(node.lineno, pattern, f"unknown-{kind}", f'there is no {kind} "{node.name}"', hint)
 
     def _statement(self, node: nodes.Node) -> None:
@@ -210,7 +211,9 @@ class _Walk:
                 return f"did you mean {scope}.{near[0]}?"
         return "values come from recipient.…, campaign.… and facts.…"
 
-    def _report(self, line: int, pattern: str, code: str, message: str, hint: str = "") -> None:
+    def _report(self, line: int | None, pattern: str, code: str, message: str, hint: str = "") -> None:
+        if line is None:  # Jinja gives some statements no line
+            line = self.source.first_line_with(pattern, self.first_line) - self.first_line + 1
         nth = self.seen[line, pattern]
         self.seen[line, pattern] += 1
         number = self.first_line + line - 1

@@ -29,6 +29,7 @@ from jinja2 import Template, TemplateSyntaxError, UndefinedError, nodes
 from markupsafe import Markup
 
 from pipeline.letters import layout
+from pipeline.letters.attachments import Place
 from pipeline.letters.frontmatter import FrontMatter, read_front_matter, read_toml
 from pipeline.letters.markdown import Body, read_body
 from pipeline.letters.names import CAMPAIGN, FACTS, RECIPIENT, Known, check_names
@@ -59,6 +60,7 @@ _OPENING = re.compile(r"\{%[+-]?\s*(if|for|endif|endfor)\b")
 _HTML = re.compile(
     r"</?(?:a|b|br|div|em|font|h[1-6]|hr|i|img|li|ol|p|span|strong|table|td|tr|u|ul)(?:\s[^>]*)?/?>", re.I
 )
+_ENDS = {"end of print statement": r"[-+]?\}\}", "end of statement block": r"[-+]?%\}"}
 _LINE_BREAK = re.compile(r"[\n\r\v\f\x85\u2028\u2029]")
 
 
@@ -127,6 +129,7 @@ class _Letter:
     preheader: _Piece | None
     body: _Piece
     attachments: tuple[str, ...]
+    attachments_line: int
 
 
 class Templates:
@@ -160,6 +163,16 @@ class Templates:
         except Trouble as trouble:
             raise letter.body.fault(trouble, row) from None
 
+    def attachments(self, language: str) -> tuple[tuple[str, ...], Place]:
+        """Return the names of the files that go with every letter in ``language``, and where they are
+        named."""
+        letter = self._letters.get(language)
+        if letter is None:
+            return (), Place(f"templates/letter.{language}.md")
+        source, line = letter.body.source, letter.attachments_line
+        place = Place(source.file, line, source.column(line, "attachments"), source.line(line))
+        return letter.attachments, place
+
     def _rendered(
         self, letter: _Letter, language: str, recipient: Mapping[str, str], row: tuple[str, int]
     ) -> Rendered:
@@ -189,6 +202,9 @@ class Templates:
             return read_body(markdown, state.values)
         except Trouble as trouble:
             raise piece.fault(trouble, row) from None
+        except Exception as error:
+            unread = Trouble("template-fault", f"Markdown cannot be read: {error}")
+            raise piece.fault(unread, row) from None
 
     def _missing(self, language: str, row: tuple[str, int]) -> Problem:
         message = f'no letter in the language "{visible(language, limit=20)}"'
@@ -312,7 +328,13 @@ class _Compiler:
         self._html_in(source, matter)
         if subject is None or preheader is None or body is None:
             return None
-        return _Letter(subject, preheader if matter.preheader.strip() else None, body, matter.attachments)
+        return _Letter(
+            subject=subject,
+            preheader=preheader if matter.preheader.strip() else None,
+            body=body,
+            attachments=matter.attachments,
+            attachments_line=matter.attachments_line,
+        )
 
     def _html_in(self, source: Source, matter: FrontMatter) -> None:
         for number in range(matter.body_line, len(source.lines) + 1):
@@ -440,9 +462,8 @@ def _syntax_problem(source: Source, first_line: int, text: str, error: TemplateS
         return source.problem(line, column, "template-syntax", f"this {word} is never closed", hint=hint)
     line = first_line + error.lineno - 1
     quoted = re.findall(r"'([^']+)'", message)
-    pattern = rf"(?<=\W){re.escape(quoted[-1])}" if quoted else r"\{\{|\{%"
-    if quoted and not re.search(pattern, source.line(line)):
-        pattern = r"\{\{|\{%"
+    wanted = _ENDS.get(quoted[-1], rf"(?<![\w.]){re.escape(quoted[-1])}") if quoted else ""
+    pattern = wanted if wanted and re.search(wanted, source.line(line)) else r"\{\{|\{%"
     hint = "values stand in {{ … }}, conditions in {% if … %} … {% endif %}"
     message = f"template syntax: {visible(message, limit=200)}"
     return source.problem(line, source.column(line, pattern), "template-syntax", message, hint=hint)
