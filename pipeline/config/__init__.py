@@ -1,0 +1,29 @@
+"""campaign.toml: from a file that people write to the policies and values that the stages take.
+
+positions   where each key and value stands in the text
+secrets     what must not be written there, and is never shown
+syntax      TOML, and every mistake in it
+model       the keys: type, default, unit, help
+faults      every mistake in the values, with its place and its fix
+overrides   --set KEY=VALUE
+load        all of it together
+password    the relay's secret, which is kept elsewhere
+sample      the commented file that `campaign init` writes
+"""
+
+from pipeline.config.load import FILE, load_config, read_config
+from pipeline.config.model import CampaignKind, InDoubt
+from pipeline.config.password import read_password
+from pipeline.config.sample import sample_config
+from pipeline.config.settings import Settings
+
+__all__ = [
+    "FILE",
+    "CampaignKind",
+    "InDoubt",
+    "Settings",
+    "load_config",
+    "read_config",
+    "read_password",
+    "sample_config",
+]
