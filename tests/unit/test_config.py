@@ -366,7 +366,7 @@ PIECES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.one_of(st.text(max_size=200), st.lists(st.sampled_from(PIECES), max_size=40).map("".join)))
 def test_no_text_makes_the_reader_fail(text: str) -> None:
     """Whatever stands in the file: settings, or problems that can be shown."""
@@ -375,7 +375,7 @@ def test_no_text_makes_the_reader_fail(text: str) -> None:
     assert all(shown(one) for one in problems)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.integers(0, 10_000), st.integers(0, 30), st.text(max_size=10))
 def test_no_change_of_a_good_file_makes_the_reader_fail(start: int, length: int, new: str) -> None:
     """A sample with a piece of it replaced."""
@@ -385,6 +385,7 @@ def test_no_change_of_a_good_file_makes_the_reader_fail(start: int, length: int,
     assert (found is None) == any(one.severity is Severity.ERROR for one in problems)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.text(max_size=40) | st.sampled_from(["relay", "relay.url", "=", "limits.domain."]), max_size=3

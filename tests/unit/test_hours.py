@@ -153,7 +153,7 @@ def test_the_next_opening(text: str, moment: str, opening: str) -> None:
     assert found.tzinfo is UTC
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     st.sampled_from(
         ["Sun 01:30-02:15", "Sun 02:30-03:30", "Sun 00:00-24:00", "Sat-Mon 02:00-02:01, 03:00-03:05"]
