@@ -16,7 +16,7 @@ from pipeline.delivery.letter import Parcel, Phase, Result, State
 from pipeline.delivery.retry import Schedule
 from pipeline.delivery.supply import Feed, Progress, Stop
 from pipeline.delivery.trip import Trip, TripSwitch
-from pipeline.delivery.verdict import CHAINING_DISLIKED, Effect, Fault, Next, Verdict, judge, judge_loss
+from pipeline.delivery.verdict import UNUSED, Effect, Fault, Next, Verdict, judge, judge_loss
 from pipeline.errors import ExitCode, StoreUnwritable
 from pipeline.mail.response import Response
 
@@ -52,8 +52,9 @@ class SendingDesk:
         dice: Dice,
         progress: Progress,
         hold_relay: Callable[[timedelta, str], None],
+        told: Callable[[Parcel, Result], None] | None = None,
     ) -> None:
-        """``hold_relay`` keeps later runs from the relay for a while."""
+        """``hold_relay`` keeps later runs from the relay for a while; ``told`` hears of every result."""
         self._journal = journal
         self._feed = feed
         self._schedule = schedule
@@ -61,6 +62,7 @@ class SendingDesk:
         self._dice = dice
         self._progress = progress
         self._hold_relay = hold_relay
+        self._told = told
         self._switch = TripSwitch()
         self._troubles = 0
         self.advice: list[str] = []
@@ -86,9 +88,9 @@ class SendingDesk:
         state = self._record(parcel, phase, verdict, None, why)
         self._count(parcel, verdict, state)
 
-    def not_begun(self, parcel: Parcel, why: str) -> None:
+    def not_begun(self, parcel: Parcel, phase: Phase, why: str) -> None:
         """Record that a permission was not used; the letter may go again at once."""
-        self._record(parcel, Phase.DATA, CHAINING_DISLIKED, None, why)
+        self._record(parcel, phase, UNUSED, None, why)
         self._feed.settled()
 
     def relay_in_trouble(self, why: str) -> None:
@@ -128,24 +130,25 @@ class SendingDesk:
         """Hand the result to the journal; return the letter's next state."""
         letter = parcel.letter
         now = self._clock.now()
-        delay = self._schedule.delay_after(letter.deferrals) if verdict.next is Next.LATER else None
+        delay = self._schedule.delay_after(letter.deferrals + 1) if verdict.next is Next.LATER else None
         state = _state(verdict, gives_up=delay is None)
         if verdict.next is Next.LATER and delay is None:
             note = f"gave up after {letter.deferrals + 1} tries: {response}"
-        self._journal.record(
-            Result(
-                letter=letter.id,
-                attempt=parcel.attempt,
-                phase=phase,
-                verdict=verdict.word,
-                state=state,
-                response=response,
-                due_at=now + timedelta(seconds=delay or 0) if state is State.QUEUED else None,
-                deferred=verdict.next is Next.LATER,
-                suppress=letter.recipient_key if verdict.suppress else "",
-                note=note,
-            )
+        result = Result(
+            letter=letter.id,
+            attempt=parcel.attempt,
+            phase=phase,
+            verdict=verdict.word,
+            state=state,
+            response=response,
+            due_at=now + timedelta(seconds=delay or 0) if state is State.QUEUED else None,
+            deferred=verdict.next is Next.LATER,
+            suppress=letter.recipient_key if verdict.suppress else "",
+            note=note,
         )
+        self._journal.record(result)
+        if self._told is not None:
+            self._told(parcel, result)
         return state
 
     def _count(self, parcel: Parcel, verdict: Verdict, state: State) -> None:
@@ -173,7 +176,7 @@ class SendingDesk:
                 return False  # the session ends as lost, and that is when the run backs off
             case Effect.SLOW:
                 self.relay_in_trouble(str(response))
-                return True
+                return verdict.next is not Next.NOT_BEGUN  # out of step: no answer on it can be trusted any more
             case Effect.PAUSE:
                 self._hold_relay(QUOTA_PAUSE, str(response))
                 until = self._clock.now() + QUOTA_PAUSE

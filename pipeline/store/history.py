@@ -28,9 +28,8 @@ class Counts:
 
 def counts(connection: sa.Connection, *, now_us: int) -> Counts:
     """Return how many letters are in each of the eight states."""
-    found: dict[str, int] = dict(
-        connection.execute(sa.select(letters.c.state, sa.func.count()).group_by(letters.c.state)).tuples()
-    )
+    rows = connection.execute(sa.select(letters.c.state, sa.func.count()).group_by(letters.c.state))
+    found: dict[str, int] = dict(rows.all())
     deferred = connection.scalar(
         sa.select(sa.func.count()).where(letters.c.state == State.QUEUED, letters.c.due_at > now_us)
     )
@@ -48,7 +47,7 @@ def next_due(connection: sa.Connection) -> int | None:
 def reply_counts(connection: sa.Connection) -> dict[str, int]:
     """Return how many replies came of each kind."""
     query = sa.select(replies.c.kind, sa.func.count()).group_by(replies.c.kind).order_by(replies.c.kind)
-    return dict(connection.execute(query).tuples())
+    return dict(connection.execute(query).all())
 
 
 @dataclass(frozen=True, slots=True)

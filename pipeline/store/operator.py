@@ -1,4 +1,7 @@
-"""What a person decides about letters: settle doubts, send again, pause, cancel. Each decision is logged with its reason."""
+"""What a person decides about letters: settle doubts, send again, pause, cancel.
+
+Each decision is logged with its reason.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from pipeline.delivery.letter import State
-from pipeline.store.tables import attempts, events, letters, meta
+from pipeline.store.tables import events, letters, meta
 
 RESENDABLE = (State.FAILED, State.CANCELLED, State.EXPIRED)
 
@@ -32,21 +35,21 @@ def is_paused(connection: sa.Connection) -> bool:
 def pause(connection: sa.Connection, *, why: str, now_us: int) -> None:
     """Stop all sending from the next permission on."""
     write_meta(connection, "paused", why or "by the operator")
-    _log(connection, None, "paused", why, now_us)
+    log(connection, None, "paused", why, now_us)
 
 
-def resume(connection: sa.Connection, *, now_us: int) -> bool:
+def resume(connection: sa.Connection, *, now_us: int, why: str = "") -> bool:
     """Allow sending again; return whether it was stopped."""
     was = is_paused(connection)
     write_meta(connection, "paused", "")
-    if was:
-        _log(connection, None, "resumed", "", now_us)
+    if was or why:
+        log(connection, None, "resumed", why, now_us)
     return was
 
 
 def find(connection: sa.Connection, who: Collection[str], states: Collection[State]) -> list[int]:
     """Return the letters in ``states`` whose recipient key, number or Message-ID is among ``who``."""
-    numbers = [int(word) for word in who if word.isascii() and word.isdigit()]
+    numbers = [int(word) for word in who if word.isascii() and word.isdigit() and len(word) < 19]
     match = sa.or_(
         letters.c.recipient.in_(list(who)), letters.c.id.in_(numbers), letters.c.message_id.in_(list(who))
     )
@@ -81,12 +84,15 @@ def resend(connection: sa.Connection, ids: Collection[int], *, why: str, now_us:
         )
         if connection.execute(change).rowcount:
             moved += 1
-            _log(connection, letter, "resend", why, now_us)
+            log(connection, letter, "resend", why, now_us)
     return moved
 
 
 def cancel(connection: sa.Connection, ids: Collection[int], *, why: str, now_us: int) -> int:
-    """Withdraw letters that wait; one that is on the wire at this moment may still be sent, and then counts as sent."""
+    """Withdraw letters that wait.
+
+    One that is on the wire at this moment may still be sent, and then counts as sent.
+    """
     moved = 0
     for letter in ids:
         change = (
@@ -96,7 +102,7 @@ def cancel(connection: sa.Connection, ids: Collection[int], *, why: str, now_us:
         )
         if connection.execute(change).rowcount:
             moved += 1
-            _log(connection, letter, "cancel", why, now_us)
+            log(connection, letter, "cancel", why, now_us)
     return moved
 
 
@@ -117,15 +123,10 @@ def _settle(
         )
         if connection.execute(change).rowcount:
             settled += 1
-            _log(connection, letter, what, why, now_us)
+            log(connection, letter, what, why, now_us)
     return settled
 
 
-def _log(connection: sa.Connection, letter: int | None, what: str, why: str, now_us: int) -> None:
+def log(connection: sa.Connection, letter: int | None, what: str, why: str, now_us: int) -> None:
+    """Write a decision down; ``letter`` is None where it concerns the campaign."""
     connection.execute(sa.insert(events).values(at=now_us, letter=letter, what=what, why=why))
-
-
-def no_open_attempt(connection: sa.Connection, letter: int) -> bool:
-    """Say whether no attempt at ``letter`` is still under way."""
-    query = sa.select(sa.func.count()).where(attempts.c.letter == letter, attempts.c.ended_at.is_(None))
-    return connection.scalar(query) == 0

@@ -26,13 +26,15 @@ class Place:
     letter: int = 0
 
 
-def recover(connection: sa.Connection, *, now_us: int, but_run: int = 0) -> int:
-    """Put letters whose permitted attempt nobody will finish in doubt; return how many.
+def recover(connection: sa.Connection, *, now_us: int) -> int:
+    """Put letters whose permitted attempt nobody will finish in doubt; return how many attempts that were.
 
-    Call it only while the campaign's lock is held: then every open attempt but ``but_run``'s has a dead owner.
+    Call it while the campaign's lock is held and before the first permission: then every open attempt has a
+    dead owner. Whatever was decided about such a letter meanwhile (cancelled, its row removed and brought
+    back), it may have been accepted, so it is in doubt.
     """
-    dead = sa.and_(attempts.c.ended_at.is_(None), attempts.c.run != but_run)
-    left = connection.execute(sa.select(attempts.c.letter, attempts.c.n).where(dead)).all()
+    is_open = attempts.c.ended_at.is_(None)
+    left = connection.execute(sa.select(attempts.c.letter, attempts.c.n).where(is_open)).all()
     for letter, n in left:
         connection.execute(
             sa.update(attempts)
@@ -41,9 +43,8 @@ def recover(connection: sa.Connection, *, now_us: int, but_run: int = 0) -> int:
         )
         connection.execute(
             sa.update(letters)
-            .where(letters.c.id == letter, letters.c.attempts == n)
-            .where(letters.c.state.in_((State.QUEUED, State.CANCELLED, State.SUPPRESSED, State.EXPIRED)))
-            .values(state=State.IN_DOUBT, why=HOST_GONE, due_at=None)
+            .where(letters.c.id == letter, letters.c.state != State.SENT)
+            .values(state=State.IN_DOUBT, why=HOST_GONE, due_at=None, ended_at=None)
         )
     return len(left)
 
@@ -51,7 +52,10 @@ def recover(connection: sa.Connection, *, now_us: int, but_run: int = 0) -> int:
 def release(
     connection: sa.Connection, *, now_us: int, most: int | None = None, only: Collection[str] | None = None
 ) -> int:
-    """Queue planned letters, all or the first ``most``, all recipients or the keys in ``only``; return how many."""
+    """Queue planned letters, all or the first ``most``, all recipients or the keys in ``only``.
+
+    Return how many.
+    """
     chosen = sa.select(letters.c.id).where(letters.c.state == State.PLANNED)
     if only is not None:
         chosen = chosen.where(letters.c.recipient.in_(list(only)))
@@ -120,8 +124,9 @@ def take_out(connection: sa.Connection, ids: Iterable[int], state: State, *, why
     for letter in ids:
         waiting = sa.and_(letters.c.id == letter, letters.c.state.in_((State.PLANNED, State.QUEUED)))
         change = sa.update(letters).where(waiting).values(state=state, why=why, due_at=None, ended_at=now_us)
-        moved += connection.execute(change).rowcount
-        connection.execute(sa.insert(events).values(at=now_us, letter=letter, what=str(state), why=why))
+        if connection.execute(change).rowcount:
+            moved += 1
+            connection.execute(sa.insert(events).values(at=now_us, letter=letter, what=str(state), why=why))
     return moved
 
 
@@ -141,5 +146,13 @@ def count_waiting(connection: sa.Connection, *, only: Collection[str] | None = N
     )
     if only is not None:
         query = query.where(letters.c.recipient.in_(list(only)))
-    counts = {state: number for state, number in connection.execute(query.group_by(letters.c.state))}
+    counts: dict[str, int] = dict(connection.execute(query.group_by(letters.c.state)).all())
     return counts.get(State.PLANNED, 0), counts.get(State.QUEUED, 0)
+
+
+def count_due(connection: sa.Connection, *, now_us: int, only: Collection[str] | None = None) -> int:
+    """Return how many queued letters are due."""
+    query = sa.select(sa.func.count()).where(letters.c.state == State.QUEUED, letters.c.due_at <= now_us)
+    if only is not None:
+        query = query.where(letters.c.recipient.in_(list(only)))
+    return connection.scalar(query) or 0

@@ -1,0 +1,81 @@
+"""`campaign check --online`: the recipients' domains in the DNS, and the relay's login."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import defaultdict
+
+from pipeline.cli.folder import Checked
+from pipeline.cli.place import Place
+from pipeline.config import read_password
+from pipeline.delivery.connect import Credentials, Opener, Unreached
+from pipeline.delivery.relay import RelayKind
+from pipeline.delivery.session import Manner
+from pipeline.errors import CampaignError
+from pipeline.problem import Problem, Severity
+from pipeline.recipients.domains import meant_domain
+from pipeline.recipients.mx import Mail, ask_domains
+from pipeline.recipients.rows import row_problem
+
+CONFIG = "campaign.toml"
+
+
+def check_online(place: Place, checked: Checked) -> list[Problem]:
+    """Return what DNS and relay have to say."""
+    return asyncio.run(_check(place, checked))
+
+
+async def _check(place: Place, checked: Checked) -> list[Problem]:
+    return [*await _domains(checked), *await _login(place)]
+
+
+async def _domains(checked: Checked) -> list[Problem]:
+    lines = defaultdict(list)
+    for recipient in checked.intake.recipients:
+        lines[recipient.address.domain].append(recipient.line)
+    problems = []
+    for domain, mail in (await ask_domains(sorted(lines))).items():
+        if mail is Mail.YES:
+            continue
+        sure = mail is not Mail.UNKNOWN
+        meant = meant_domain(domain)
+        words = {
+            Mail.NO_DOMAIN: f"there is no domain {domain}",
+            Mail.NO_MAIL: f"{domain} takes no mail (null MX)",
+            Mail.NO_HOST: f"{domain} has no mail server",
+            Mail.UNKNOWN: f"the DNS gave no answer about {domain}; it may be in order",
+        }[mail]
+        problems += [
+            row_problem(
+                checked.intake,
+                line,
+                "email",
+                "domain",
+                words,
+                hint=f"is {meant} meant?" if meant else "",
+                severity=Severity.ERROR if sure else Severity.WARNING,
+            )
+            for line in lines[domain]
+        ]
+    return problems
+
+
+async def _login(place: Place) -> list[Problem]:
+    settings = place.settings
+    relay = settings.relay
+    if relay.kind is RelayKind.SANDBOX:
+        return []
+    try:
+        password = read_password(settings, environ=os.environ)
+        credentials = (
+            Credentials(relay.user, password.reveal) if password is not None and relay.user else None
+        )
+        opener = Opener(relay, credentials=credentials, clock=place.clock, dice=place.dice, tries=1)
+        connection = await opener.connect(Manner.SINGLE)
+        await connection.session.quit()
+    except Unreached as trouble:
+        return [Problem(CONFIG, 0, 0, "relay", str(trouble), "", Severity.WARNING)]
+    except CampaignError as refusal:
+        return [Problem(CONFIG, 0, 0, "relay", refusal.message, refusal.hint)]
+    return []

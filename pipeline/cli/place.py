@@ -1,0 +1,73 @@
+"""Where a command works: the campaign's folder, the overrides, and what every command shares.
+
+Wiring only. `Place` is made by the top-level options and handed to each command by Typer's context.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.clock import Clock, Dice, SystemClock, SystemDice
+
+if TYPE_CHECKING:
+    from pipeline.config import Settings
+    from pipeline.store.world import World, WorldName
+
+
+@dataclass
+class Place:
+    """The folder a command works in."""
+
+    root: Path
+    overrides: Sequence[str] = ()
+    clock: Clock = field(default_factory=SystemClock)
+    dice: Dice = field(default_factory=SystemDice)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What campaign.toml says. Raises BadInput, Unusable."""
+        from pipeline.config import load_config
+
+        return load_config(self.root, self.overrides)
+
+    @property
+    def world_name(self) -> WorldName:
+        """The world the relay belongs to."""
+        from pipeline.delivery.relay import RelayKind
+        from pipeline.store.world import WorldName
+
+        return WorldName.SANDBOX if self.settings.relay.kind is RelayKind.SANDBOX else WorldName.REAL
+
+    def open_world(self) -> World:
+        """Open the world's store. Raises StoreUnwritable, Unusable."""
+        from pipeline.store.world import open_world
+
+        settings = self.settings
+        url = settings.store_url
+        return open_world(
+            settings.root,
+            self.world_name,
+            key=settings.key,
+            store=Path(url.removeprefix("sqlite:///")) if url else None,
+            shared_folder=settings.shared,
+            clock=self.clock,
+            dice=self.dice,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How a command speaks: ``json`` documents on stdout, else words; ``level`` -1 quiet, 0 normal, 1 and 2 verbose."""
+
+    json: bool = False
+    level: int = 0
+
+    @property
+    def chatty(self) -> bool:
+        """Whether to say on success what was done: on a terminal, or when asked to."""
+        return self.level > 0 or (self.level == 0 and sys.stdout.isatty())

@@ -1,0 +1,166 @@
+"""`campaign preview`: letters as the reader will see them."""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.options import Json, Quiet, Verbose
+from pipeline.cli.place import Place
+from pipeline.errors import Unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.cli.folder import Checked
+    from pipeline.recipients.rows import Recipient
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("preview")(preview)
+
+
+def preview(
+    context: typer.Context,
+    who: Annotated[
+        str | None,
+        typer.Argument(help="An address, or a language; without it the first letter of each language."),
+    ] = None,
+    out_dir: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Write every chosen letter as .eml; without WHO, all."),
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Show the HTML in the browser.")] = False,
+    json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Show letters as their readers will see them. Sends nothing."""
+    from pipeline.cli.folder import check_folder
+    from pipeline.cli.telling import next_step, out, out_json, tell_problems
+    from pipeline.problem import errors
+
+    place: Place = context.obj
+    checked = check_folder(place.settings, clock=place.clock)
+    if not quiet:
+        tell_problems(errors(checked.problems))
+    chosen = _chosen(checked, who, everyone=out_dir is not None)
+    if out_dir is not None:
+        names = _write(checked, chosen, out_dir, place)
+        if json:
+            out_json({"schema": 1, "written": names})
+        else:
+            out(f"{len(names)} letters written to {out_dir}")
+        return
+    if open_:
+        _open(checked, chosen, place)
+    if json:
+        out_json({"schema": 1, "letters": [_document(checked, recipient) for recipient in chosen]})
+        return
+    for number, recipient in enumerate(chosen):
+        if number:
+            out("\n" + "─" * 72 + "\n")
+        for line in _lines(checked, recipient):
+            out(line)
+    next_step("`campaign send --to YOUR-ADDRESS` for a test copy, `campaign send --dry-run` for all of them")
+
+
+def _chosen(checked: Checked, who: str | None, *, everyone: bool) -> Sequence[Recipient]:
+    from pipeline.cli.show import key_of
+
+    if not checked.ready:
+        raise Unusable("there is no letter that could be shown", "`campaign check` says what is wrong")
+    if who is None:
+        firsts = {recipient.language: recipient for recipient in reversed(checked.ready)}
+        return (
+            checked.ready
+            if everyone
+            else [firsts[name] for name in checked.settings.languages if name in firsts]
+        )
+    found = [r for r in checked.ready if r.address.key == key_of(who)]
+    if not found:
+        found = [r for r in checked.ready if r.language == who]
+        found = found if everyone else found[:1]
+    if not found:
+        raise Unusable(
+            f"nobody in {checked.intake.file} has the address {who}",
+            f"give an address of the list, or a language: {', '.join(checked.settings.languages)}",
+        )
+    return found
+
+
+def _lines(checked: Checked, recipient: Recipient) -> list[str]:
+    from pipeline.cli.folder import draft_of
+    from pipeline.problem import visible
+
+    words = checked.composer.render(draft_of(recipient))
+    author, name = checked.settings.author, recipient.name
+    lines = [
+        f"From:    {author.name} <{author.address.written}>",
+        f"To:      {f'{name} <{recipient.address.written}>' if name else recipient.address.written}",
+    ]
+    if checked.settings.reply_to is not None:
+        lines.append(
+            f"Reply-To: {checked.settings.reply_to.name} <{checked.settings.reply_to.address.written}>"
+        )
+    lines.append(f"Subject: {words.subject}")
+    names = (*checked.settings.attachments, *words.attachments, *recipient.attachments)
+    if names:
+        lines.append(f"Files:   {', '.join(names)}")
+    return [visible(line) for line in lines] + [
+        "",
+        *(visible(line) for line in words.text.rstrip("\n").split("\n")),
+    ]
+
+
+def _document(checked: Checked, recipient: Recipient) -> dict[str, object]:
+    from pipeline.cli.folder import draft_of
+
+    words = checked.composer.render(draft_of(recipient))
+    return {
+        "to": recipient.address.wire,
+        "language": recipient.language,
+        "line": recipient.line,
+        "subject": words.subject,
+        "text": words.text,
+        "html": words.html,
+    }
+
+
+def _write(checked: Checked, chosen: Sequence[Recipient], folder: Path, place: Place) -> list[str]:
+    from pipeline.cli.folder import draft_of
+
+    names = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for recipient in chosen:
+            name = f"{recipient.line:06d}-{recipient.language}-{_plain(recipient.address.wire)}.eml"
+            content = checked.composer.write(draft_of(recipient), now=place.clock.now())
+            (folder / name).write_bytes(content)
+            names.append(name)
+    except OSError as trouble:
+        raise Unusable(f"{folder} cannot be written: {trouble.strerror}") from None
+    return names
+
+
+def _plain(address: str) -> str:
+    """Return an address as a part of a file name."""
+    return "".join(c if c.isalnum() or c in "@.-_" else "_" for c in address)[:80]
+
+
+def _open(checked: Checked, chosen: Sequence[Recipient], place: Place) -> None:
+    from pipeline.cli.folder import draft_of
+    from pipeline.store.world import FOLDER
+
+    folder = place.root.resolve() / FOLDER / "preview"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for recipient in chosen:
+        page = folder / f"{recipient.line:06d}-{recipient.language}.html"
+        page.write_text(checked.composer.render(draft_of(recipient)).html, "utf-8")
+        if not webbrowser.open(page.as_uri()):
+            print(page, file=sys.stderr)  # noqa: T201 - no browser here: say where it is

@@ -1,0 +1,395 @@
+"""One run of sending, wired: the parts that `send` and `run` share.
+
+lock ── recover ── plan ── (release) ── Sending.go ── summary
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+from pipeline.cli.folder import Checked
+from pipeline.cli.place import Place
+from pipeline.clock import to_us
+from pipeline.config import read_password
+from pipeline.delivery.connect import Credentials, Opener
+from pipeline.delivery.desk import SendingDesk
+from pipeline.delivery.dispatch import Run
+from pipeline.delivery.letter import Letter, Parcel, Result, State
+from pipeline.delivery.limits import Limits, Pace, show_limit
+from pipeline.delivery.parcel import Packing
+from pipeline.delivery.plan import plan_letters
+from pipeline.delivery.relay import BodyEncoding, Pipelining, Relay, RelayKind
+from pipeline.delivery.sandbox import sandbox_relay
+from pipeline.delivery.session import Manner
+from pipeline.delivery.supply import Feed, Progress, Rules, Stop
+from pipeline.errors import ExitCode, Unusable, first_that_applies
+from pipeline.mail.identity import letter_token
+from pipeline.recipients.suppression import suppression_hash
+from pipeline.store import history, ledger, operator, planning, queue, shared
+from pipeline.store.journal import Journal
+from pipeline.store.stock import StoreStock
+from pipeline.store.world import (
+    World,
+    WorldName,
+    accept_place,
+    begin_run,
+    end_run,
+    note_progress,
+    why_not_here,
+)
+
+CALM_GAP_US = 500_000  # a pace slower than two a second needs one connection only
+MANNERS = {Pipelining.AUTO: Manner.CHAINED, Pipelining.GROUPED: Manner.GROUPED, Pipelining.OFF: Manner.SINGLE}
+
+Told = Callable[[Parcel, Result], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the command line asked of a sending run."""
+
+    command: str
+    most: int | None = None
+    only: Collection[str] | None = None
+    follow: bool = False
+    now: bool = False
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run did, and where the campaign stands after it."""
+
+    progress: Progress
+    stop: Stop | None
+    counts: history.Counts
+    exit_code: ExitCode
+    notes: list[str] = field(default_factory=list)
+    unrecorded: Sequence[Result] = ()
+
+    @property
+    def remaining(self) -> int:
+        """Letters that wait: planned and queued."""
+        return self.counts.by_state[State.PLANNED] + self.counts.by_state[State.QUEUED]
+
+    def document(self) -> dict[str, Any]:
+        """Return the last line of `send --json`."""
+        return {
+            "type": "summary",
+            "schema": 1,
+            "sent": self.progress.sent,
+            "failed": self.progress.failed,
+            "deferred": self.progress.deferred,
+            "suppressed": self.progress.suppressed,
+            "in_doubt": self.counts.by_state[State.IN_DOUBT],
+            "remaining": self.remaining,
+            "exit": int(self.exit_code),
+        }
+
+
+def prepare(place: Place, world: World, checked: Checked) -> planning.Planning:
+    """Find what an earlier run left open, and bring the letters in line with the list. Call it with the lock held.
+
+    Raises Unusable when this store may not be the one in use.
+    """
+    if why := why_not_here(world):
+        raise Unusable(
+            f"this campaign's store may have been sent from elsewhere: {why}",
+            "sending from it could send letters twice; if this is the one to go on with, say so: `campaign resume`",
+        )
+    accept_place(world, clock=place.clock)
+    now_us = to_us(place.clock.now())
+    with world.campaign.writing() as connection:
+        queue.recover(connection, now_us=now_us)
+        return plan(place, world, checked, connection, now_us)
+
+
+def plan(place: Place, world: World, checked: Checked, connection: Any, now_us: int) -> planning.Planning:
+    """Bring the letters in line with the list, in the caller's transaction."""
+    settings = place.settings
+    planned = plan_letters(
+        checked.ready,
+        campaign=settings.key,
+        author_domain=settings.author.address.domain,
+        secret=world.secret,
+    )
+    return planning.plan(connection, planned, campaign=settings.key, now_us=now_us)
+
+
+def effective_limits(place: Place) -> Limits:
+    """Return the limits that hold in this world: none in the sandbox, unless asked for."""
+    limits = place.settings.limits
+    sandbox = place.settings.relay.kind is RelayKind.SANDBOX
+    return limits if limits.in_sandbox or not sandbox else Limits(per_recipient=None)
+
+
+def show_limits(limits: Limits) -> str:
+    """Return the limits in a line, for people and for the audit line."""
+    parts = [
+        f"{name} {show_limit(limit)}"
+        for name, limit in (
+            ("relay", limits.relay),
+            ("day", limits.day),
+            ("per domain", limits.per_domain),
+            ("per recipient", limits.per_recipient),
+        )
+        if limit is not None
+    ]
+    parts += [f"{domain} {show_limit(limit)}" for domain, limit in limits.domains.items()]
+    if limits.hours is not None:
+        parts.append(f"hours {limits.hours}")
+    return ", ".join(parts) or "none"
+
+
+class Sending:
+    """One run over an open, locked, planned world."""
+
+    def __init__(
+        self, place: Place, world: World, checked: Checked, wishes: Wishes, *, told: Told | None = None
+    ) -> None:
+        self._place = place
+        self._world = world
+        self._checked = checked
+        self._wishes = wishes
+        self._told = told
+        self._interrupts = 0
+        self._run: Run | None = None
+        self.progress = Progress()
+        self.notes: list[str] = []
+
+    def go(self) -> Summary:
+        """Send; returns when nothing is left to do now. Raises CampaignError for what stops it before it begins."""
+        secret = self._credentials()
+        return asyncio.run(self._go(secret))
+
+    # -- wiring
+
+    def _credentials(self) -> Credentials | None:
+        settings = self._place.settings
+        password = read_password(settings, environ=os.environ)
+        if password is None or settings.relay.user is None:
+            return None
+        first = [password]
+
+        def secret() -> str:
+            fresh = first.pop() if first else read_password(settings, environ=os.environ)
+            return fresh.reveal() if fresh is not None else ""
+
+        return Credentials(settings.relay.user, secret)
+
+    async def _go(self, credentials: Credentials | None) -> Summary:
+        place, world, settings = self._place, self._world, self._place.settings
+        limits = effective_limits(place)
+        now_us = to_us(place.clock.now())
+        with world.campaign.writing() as connection:
+            if self._wishes.now:
+                queue.make_due(connection, now_us=now_us)
+            due = queue.count_due(connection, now_us=now_us, only=self._wishes.only)
+            self.progress.total = min(due, self._wishes.most if self._wishes.most is not None else due)
+        with world.common.writing() as connection:
+            ledger.forget(connection, now_us=now_us)
+            hash_key = shared.shared_secret(connection)
+            if self._wishes.now:
+                ledger.lift(connection, settings.relay.account)
+            held = ledger.held(connection, [settings.relay.account], now_us=now_us)
+        if hold := held.get(settings.relay.account):
+            return self._finish(None, self._held(hold))
+        if not self.progress.total and not self._wishes.follow:
+            return self._finish(None, None)
+        run_id = begin_run(
+            world,
+            command=self._wishes.command,
+            relay=settings.relay.name,
+            limits=show_limits(limits),
+            clock=place.clock,
+        )
+        journal = Journal(
+            world.campaign, world.common, run=run_id, clock=place.clock, keep_bytes=settings.keep_bytes
+        )
+        async with AsyncExitStack() as stack:
+            relay = await self._relay(stack)
+            rules = self._rules(relay, limits, hash_key)
+            stop, unrecorded = await self._send(journal, relay, rules, credentials)
+        journal.close()
+        return self._finish(run_id, stop, unrecorded)
+
+    async def _relay(self, stack: AsyncExitStack) -> Relay:
+        """Return the relay to speak to; the sandbox's is started here."""
+        relay = self._place.settings.relay
+        if relay.kind is not RelayKind.SANDBOX:
+            return relay
+        port = await stack.enter_async_context(sandbox_relay(self._world.outbox))
+        return replace(relay, kind=RelayKind.SMTP, host="127.0.0.1", port=port)
+
+    def _rules(self, relay: Relay, limits: Limits, hash_key: bytes) -> Rules:
+        calm = isinstance(limits.relay, Pace) and limits.relay.gap_us >= CALM_GAP_US
+        return Rules(
+            relay=self._place.settings.relay.account,
+            limits=limits,
+            recipient_name=lambda key: suppression_hash(hash_key, key),
+            zone=self._place.settings.timezone,
+            expires=self._place.settings.expires,
+            follow=self._wishes.follow,
+            sessions=1 if calm else max(1, min(relay.connections, self.progress.total or relay.connections)),
+            most=self._wishes.most,
+        )
+
+    async def _send(
+        self, journal: Journal, relay: Relay, rules: Rules, credentials: Credentials | None
+    ) -> tuple[Stop | None, Sequence[Result]]:
+        place, world, settings = self._place, self._world, self._place.settings
+        stock = StoreStock(world.campaign, world.common, journal, clock=place.clock, only=self._wishes.only)
+        feed = Feed(stock, rules, clock=place.clock, progress=self.progress)
+        desk = SendingDesk(
+            journal,
+            feed,
+            schedule=settings.schedule,
+            clock=place.clock,
+            dice=place.dice,
+            progress=self.progress,
+            hold_relay=self._hold_relay,
+            told=self._told,
+        )
+        opener = Opener(relay, credentials=credentials, clock=place.clock, dice=place.dice)
+        run = Run(
+            feed=feed,
+            desk=desk,
+            opening=opener,
+            packing=self._packing(relay),
+            progress=self.progress,
+            unsendable=self._unsendable,
+            manner=MANNERS[settings.relay.pipelining],
+            connections=rules.sessions,
+        )
+        self._run = run
+        writing = asyncio.create_task(journal.write_for_ever())
+        try:
+            stop = await self._until_done(run)
+            unrecorded = await journal.flush()
+        finally:
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+        self.notes += desk.advice
+        return stop, unrecorded
+
+    async def _until_done(self, run: Run) -> Stop | None:
+        """Run; the first Ctrl-C finishes what is in flight, the second drops the connections."""
+        task = asyncio.create_task(run.go())
+        loop = asyncio.get_running_loop()
+
+        def interrupted() -> None:
+            self._interrupts += 1
+            if self._interrupts == 1:
+                self._say("finishing the letters in flight; Ctrl-C again stops at once")
+                run.wind_up("interrupted")
+            else:
+                task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, interrupted)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if self._interrupts < 2:
+                raise
+            return Stop("stopped", ExitCode.INTERRUPTED, "")
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def _packing(self, relay: Relay) -> Packing:
+        settings, secret = self._place.settings, self._world.secret
+
+        def token(letter: Letter) -> str:
+            return letter_token(letter.id, secret)
+
+        def return_path(letter: Letter) -> str:
+            return settings.return_path.replace("{token}", token(letter))
+
+        return Packing(
+            compose=self._checked.composer,
+            return_path=return_path,
+            envelope_id=token,
+            eightbit=relay.encoding is BodyEncoding.EIGHT_BIT,
+        )
+
+    # -- what happens on the way
+
+    def _unsendable(self, letter: Letter, state: State, why: str) -> None:
+        with self._world.campaign.writing() as connection:
+            queue.take_out(connection, [letter.id], state, why=why, now_us=to_us(self._place.clock.now()))
+        self.notes.append(f"row {letter.line}: not sent: {why}")
+
+    def _hold_relay(self, duration: timedelta, why: str) -> None:
+        until = to_us(self._place.clock.now() + duration)
+        with self._world.common.writing() as connection:
+            ledger.hold(connection, self._place.settings.relay.account, until_us=until, why=why)
+
+    def _say(self, text: str) -> None:
+        print(f"\n{text}" if sys.stderr.isatty() else text, file=sys.stderr)  # noqa: T201 - while the bar is shown
+
+    @staticmethod
+    def _held(hold: tuple[int, str]) -> Stop:
+        from pipeline.clock import from_us
+
+        until, why = hold
+        return Stop(
+            f"the relay is left alone until {from_us(until):%Y-%m-%d %H:%M} UTC: {why}",
+            ExitCode.WAITING,
+            "`campaign send --now` tries all the same",
+        )
+
+    # -- the end
+
+    def _finish(self, run_id: int | None, stop: Stop | None, unrecorded: Sequence[Result] = ()) -> Summary:
+        place, world, progress = self._place, self._world, self.progress
+        now_us = to_us(place.clock.now())
+        with world.campaign.reading() as connection:
+            counts = history.counts(connection, now_us=now_us)
+        summary = Summary(progress, stop, counts, ExitCode.DONE, self.notes, unrecorded)
+        summary.exit_code = _exit_code(summary)
+        if run_id is not None:
+            end_run(
+                world,
+                run_id,
+                sent=progress.sent,
+                failed=progress.failed,
+                deferred=progress.deferred,
+                exit_code=int(summary.exit_code),
+                clock=place.clock,
+            )
+            note_progress(world, clock=place.clock)
+        return summary
+
+
+def _exit_code(summary: Summary) -> ExitCode:
+    codes = [ExitCode.DONE]
+    if summary.stop is not None:
+        codes.append(summary.stop.exit_code)
+    if summary.unrecorded:
+        codes.append(ExitCode.STORE_UNWRITABLE)
+    if summary.progress.failed or summary.counts.by_state[State.IN_DOUBT]:
+        codes.append(ExitCode.FAILED)
+    if summary.remaining:
+        codes.append(ExitCode.WAITING)
+    return first_that_applies(codes)
+
+
+def world_words(world: World) -> str:
+    """Return the world for people."""
+    return (
+        "the sandbox (nothing leaves this machine)" if world.name is WorldName.SANDBOX else "the real world"
+    )
+
+
+def is_paused(world: World) -> str:
+    """Return why the operator stopped all sending; "" when he did not."""
+    with world.campaign.reading() as connection:
+        return operator.read_meta(connection, "paused")

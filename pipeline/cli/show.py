@@ -1,0 +1,130 @@
+"""`campaign show WHO`: one recipient or letter: every attempt and response, and why it is in its state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.cli.options import Json, Quiet, Verbose
+from pipeline.cli.place import Place
+from pipeline.errors import Unusable
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from pipeline.store.history import LetterLine
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("show")(show)
+
+
+def show(
+    context: typer.Context,
+    who: Annotated[str, typer.Argument(help="An address, a letter's number, or a Message-ID.")],
+    json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """One letter's story: every attempt, every answer of the server, and why it is where it is."""
+    from pipeline.cli.suppressions import opened, suppressed_keys
+    from pipeline.cli.telling import out, out_json
+    from pipeline.store import history
+
+    place: Place = context.obj
+    key = key_of(who)
+    with opened(place) as world, world.campaign.reading() as connection:
+        found = history.find_letters(connection, key, who)
+        stories = [_story(connection, line) for line in found]
+        named = str(world.name)
+    barred = suppressed_keys(place, [key])
+    if not stories and not barred:
+        raise Unusable(
+            f"there is no letter to {who} in this world ({named})",
+            "give an address as in the list, a letter's number, or a Message-ID; `campaign send` plans letters",
+        )
+    if json:
+        suppression = barred.get(key)
+        out_json(
+            {
+                "schema": 1,
+                "world": named,
+                "letters": stories,
+                "suppressed": {
+                    "reason": str(suppression.reason),
+                    "source": suppression.source,
+                    "since": suppression.since,
+                }
+                if suppression
+                else None,
+            }
+        )
+        return
+    if key in barred:
+        entry = barred[key]
+        out(f"{who} is suppressed since {entry.since:%Y-%m-%d}: {entry.reason} ({entry.source})")
+    for story in stories:
+        for text in _lines(story, place):
+            out(text)
+
+
+def key_of(who: str) -> str:
+    """Return the recipient key for an address; any other text as it is."""
+    from pipeline.mail.address import AddressFault, address_key
+
+    try:
+        return address_key(who)
+    except AddressFault:
+        return who
+
+
+def _story(connection: sa.Connection, line: LetterLine) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from pipeline.store import history
+
+    return {
+        **asdict(line),
+        "state": str(line.state),
+        "sha256": history.content_hash(connection, line.id),
+        "attempts": [asdict(attempt) for attempt in history.attempts_of(connection, line.id)],
+        "events": [asdict(event) for event in history.events_of(connection, line.id)],
+    }
+
+
+def _lines(story: dict[str, Any], place: Place) -> list[str]:
+    from pipeline.cli.telling import table
+
+    zone = place.settings.timezone
+
+    def local(value: Any) -> str:
+        return f"{value.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}" if value else "-"
+
+    why = f": {story['why']}" if story["why"] else ""
+    lines = [
+        f"letter {story['id']} to {story['email']} ({story['language']}, line {story['line']} of the list)",
+        f"  {story['state']}{why}",
+        f"  Message-ID {story['message_id']}",
+    ]
+    if story["due_at"]:
+        lines.append(f"  due {local(story['due_at'])}")
+    happened = [(local(story["planned_at"]), "planned", "")]
+    if story["released_at"]:
+        happened.append((local(story["released_at"]), "released", ""))
+    for attempt in story["attempts"]:
+        answer = " ".join(
+            str(part) for part in (attempt["code"], attempt["enhanced"], attempt["text"]) if part
+        )
+        where = f" at {attempt['phase'].upper()}" if attempt["phase"] else ""
+        happened.append(
+            (
+                local(attempt["began_at"]),
+                f"attempt {attempt['n']}",
+                f"{attempt['verdict'] or 'under way'}{where}: {answer or 'no answer'} ({attempt['relay']})",
+            )
+        )
+    happened += [(local(event["at"]), event["what"], event["why"]) for event in story["events"]]
+    happened.sort(key=lambda row: row[0])
+    return lines + [f"  {text}" for text in table(happened)]

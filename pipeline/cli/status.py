@@ -1,0 +1,178 @@
+"""`campaign status`: where the campaign stands, and what to do next."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.options import Json, Quiet, Verbose, level
+from pipeline.cli.place import Place, Voice
+
+if TYPE_CHECKING:
+    from pipeline.report.figures import Note, Standing
+    from pipeline.store.world import World
+
+BAR = 30
+LISTED = 10
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("status")(status)
+
+
+def status(
+    context: typer.Context,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Look again every two seconds, until Ctrl-C.")
+    ] = False,
+    json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Letters by state, what waits and until when, what needs a person."""
+    voice = Voice(json, level(verbose, quiet))
+    if watch and not json:
+        _watch(context.obj, voice)
+        return
+    show_status(context.obj, voice)
+
+
+def show_status(place: Place, voice: Voice) -> None:
+    """Show it once."""
+    from pipeline.cli.telling import next_step, out, out_json
+
+    standing = read_standing(place)
+    if voice.json:
+        out_json(standing.document())
+        return
+    for line in status_lines(standing, place):
+        out(line)
+    next_step(standing.next_step)
+
+
+def _watch(place: Place, voice: Voice) -> None:
+    from rich.live import Live
+    from rich.text import Text
+
+    try:
+        with Live(refresh_per_second=4) as live:
+            while True:
+                live.update(Text("\n".join(status_lines(read_standing(place), place))))
+                time.sleep(2)
+    except KeyboardInterrupt:
+        return
+
+
+def read_standing(place: Place) -> Standing:
+    """Read where the campaign stands."""
+    from pipeline.clock import from_us, to_us
+    from pipeline.report.figures import Standing
+    from pipeline.store import history
+    from pipeline.store.lock import is_held
+
+    world = place.open_world()
+    try:
+        now_us = to_us(place.clock.now())
+        with world.campaign.reading() as connection:
+            counts = history.counts(connection, now_us=now_us)
+            due = history.next_due(connection)
+            replies = history.reply_counts(connection)
+        return Standing(
+            campaign=place.settings.name,
+            world=str(world.name),
+            letters=counts.by_state,
+            deferred=counts.deferred,
+            replies=replies,
+            next_due=from_us(due) if due is not None else None,
+            notes=_notes(place, world),
+            running_since="now" if is_held(world.lock_path) else "",
+        )
+    finally:
+        world.close()
+
+
+def _notes(place: Place, world: World) -> list[Note]:
+    from pipeline.clock import from_us, to_us
+    from pipeline.delivery.letter import State
+    from pipeline.report.figures import Note
+    from pipeline.store import history, ledger
+    from pipeline.store.database import sync_folder
+    from pipeline.store.operator import read_meta
+    from pipeline.store.world import why_not_here
+
+    notes = []
+    with world.campaign.reading() as connection:
+        paused = read_meta(connection, "paused")
+        doubts = history.letters_in(connection, [State.IN_DOUBT], most=LISTED)
+        failed = history.letters_in(connection, [State.FAILED], most=LISTED)
+    if paused:
+        notes.append(Note("paused", f"all sending is paused: {paused}", "`campaign resume` lets it go on"))
+    if why := why_not_here(world):
+        notes.append(
+            Note("place", f"this store may not be the one in use: {why}", "`campaign resume` if it is")
+        )
+    account = place.settings.relay.account
+    with world.common.reading() as connection:
+        held = ledger.held(connection, [account], now_us=to_us(place.clock.now()))
+    if account in held:
+        until, why = held[account]
+        notes.append(Note("held", f"the relay is left alone until {from_us(until):%H:%M} UTC: {why}"))
+    notes += [
+        Note("in_doubt", f"in doubt: {line.email} ({line.message_id})", "`campaign resolve`")
+        for line in doubts
+    ]
+    notes += [Note("failed", f"failed: {line.email}: {line.why}") for line in failed]
+    if name := sync_folder(world.campaign.path):
+        notes.append(
+            Note(
+                "sync",
+                f"the store lies in a folder that {name} copies about",
+                "keep campaigns outside such folders",
+            )
+        )
+    return notes
+
+
+def status_lines(standing: Standing, place: Place) -> list[str]:
+    """Return the words of `status`."""
+    from pipeline.cli.telling import table
+    from pipeline.delivery.letter import State
+
+    world = (
+        "sandbox: nothing leaves this machine" if standing.world == "sandbox" else place.settings.relay.name
+    )
+    lines = [f"{standing.campaign}  ({world})"]
+    if standing.running_since:
+        lines.append("a run is at work now")
+    words = {
+        State.PLANNED: "planned, not released yet",
+        State.QUEUED: "queued" + (f", {standing.deferred} of them due later" if standing.deferred else ""),
+        State.SENT: "sent: accepted by the relay",
+        State.FAILED: "failed",
+        State.IN_DOUBT: "in doubt",
+        State.SUPPRESSED: "suppressed",
+        State.CANCELLED: "cancelled",
+        State.EXPIRED: "expired",
+    }
+    rows = [
+        (f"{number:>8}", _bar(number, standing.total), words[state])
+        for state, number in standing.letters.items()
+        if number
+    ]
+    rows.append((f"{standing.total:>8}", "", "letters in all"))
+    lines += table(rows)
+    if standing.replies:
+        lines.append("replies: " + ", ".join(f"{number} {kind}" for kind, number in standing.replies.items()))
+    if standing.next_due is not None and standing.next_due > place.clock.now():
+        lines.append(f"next due: {standing.next_due.astimezone(place.settings.timezone):%Y-%m-%d %H:%M %Z}")
+    for note in standing.notes:
+        lines.append(f"! {note.message}" + (f"\n  {note.hint}" if note.hint else ""))
+    return lines
+
+
+def _bar(number: int, total: int) -> str:
+    filled = round(BAR * number / total) if total else 0
+    return "█" * max(filled, 1 if number else 0) + "·" * (BAR - max(filled, 1 if number else 0))

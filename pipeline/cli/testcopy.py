@@ -1,0 +1,149 @@
+"""`campaign send --to ME`: marked test copies to yourself, one per language. Nothing counts as sent.
+
+A copy is what the first recipient of each language would get, with [TEST] before the subject, To and envelope yours, and a
+Message-ID of its own. It goes through the same connection, login and session; there is no letter behind it, so there
+is nothing to fence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+from pipeline.cli.folder import Checked, draft_of
+from pipeline.cli.place import Place, Voice
+from pipeline.cli.sending import MANNERS
+from pipeline.cli.suppressions import opened
+from pipeline.cli.telling import err, next_step, out, out_json
+from pipeline.config import read_password
+from pipeline.delivery.connect import Connection, Credentials, Opener, Unreached
+from pipeline.delivery.letter import Letter, Parcel, Phase
+from pipeline.delivery.parcel import Composed, Packing, Unfit
+from pipeline.delivery.relay import RelayKind
+from pipeline.delivery.sandbox import sandbox_relay
+from pipeline.errors import ExitCode, Unusable
+from pipeline.mail.address import Address, AddressFault, parse_address
+from pipeline.mail.identity import message_id
+from pipeline.mail.response import Response
+
+MARK = "[TEST]"
+
+
+def send_test_copies(place: Place, checked: Checked, to: str, voice: Voice) -> int:
+    """Send the copies; return the exit code."""
+    try:
+        me = parse_address(to)
+    except AddressFault as fault:
+        raise Unusable(f"--to: {fault}", "give your own address: --to me@example.org") from None
+    copies = _copies(place, checked, me)
+    if not copies:
+        raise Unusable("there is no letter to make a test copy of", "write at least one row into the list")
+    try:
+        outcomes = asyncio.run(_send(place, copies))
+    except Unreached as trouble:
+        err(f"not sent: {trouble}")
+        return int(ExitCode.WAITING)
+    failed = [text for ok, text in outcomes if not ok]
+    if voice.json:
+        out_json(
+            {
+                "type": "test",
+                "schema": 1,
+                "to": me.wire,
+                "sent": len(outcomes) - len(failed),
+                "refused": failed,
+            }
+        )
+    else:
+        for text in failed:
+            err(f"not accepted: {text}")
+        if voice.level >= 0:
+            out(f"{len(outcomes) - len(failed)} test copies to {me.wire}; nothing counts as sent")
+            next_step("read them as their readers will, then `campaign send`")
+    return int(ExitCode.FAILED if failed else ExitCode.DONE)
+
+
+def _copies(place: Place, checked: Checked, me: Address) -> list[tuple[Letter, bytes]]:
+    """Write one copy per language."""
+    firsts = {recipient.language: recipient for recipient in reversed(checked.ready)}
+    now = place.clock.now()
+    out_ = []
+    for number, language in enumerate(sorted(firsts), 1):
+        recipient = firsts[language]
+        own_id = message_id(f"test.{place.dice.token(12).hex()}", checked.settings.author.address.domain)
+        draft = replace(draft_of(recipient, own_id), email=me.wire)
+        content = checked.composer.write(draft, now=now, mark=MARK)
+        letter = Letter(
+            number, own_id, me.key, me.wire, me.domain, language, "", 0, 0, recipient.line, draft.values
+        )
+        out_.append((letter, content))
+    return out_
+
+
+class _Copies:
+    """Supply and desk of the copies: each goes once, whatever the answer."""
+
+    def __init__(self, copies: list[tuple[Letter, bytes]], packing: Packing, connection: Connection) -> None:
+        self._letters = [letter for letter, _ in copies]
+        self._packing = packing
+        self._offer = connection.offer
+        self.outcomes: list[tuple[bool, str]] = []
+
+    async def next(self) -> Parcel | None:
+        return self.next_now()
+
+    def next_now(self) -> Parcel | None:
+        while self._letters:
+            letter = self._letters.pop(0)
+            try:
+                return self._packing.pack(letter, self._offer)
+            except Unfit as unfit:
+                self.outcomes.append((False, str(unfit)))
+        return None
+
+    def give_back(self, parcel: Parcel) -> None:
+        self.outcomes.append((False, "the relay closed the connection"))
+
+    def permit(self, parcel: Parcel) -> asyncio.Future[bool]:
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        answer.set_result(True)
+        return answer
+
+    def answered(self, parcel: Parcel, phase: Phase, response: Response) -> bool:
+        self.outcomes.append(
+            (phase is Phase.DOT and response.accepted, f"{parcel.letter.language}: {response}")
+        )
+        return True
+
+    def lost(self, parcel: Parcel, phase: Phase, why: str) -> None:
+        self.outcomes.append((False, f"{parcel.letter.language}: connection lost ({phase}): {why}"))
+
+    def not_begun(self, parcel: Parcel, why: str) -> None:
+        self.outcomes.append((False, f"{parcel.letter.language}: {why}"))
+
+
+async def _send(place: Place, copies: list[tuple[Letter, bytes]]) -> list[tuple[bool, str]]:
+    settings = place.settings
+    contents = {letter.id: content for letter, content in copies}
+    password = read_password(settings, environ=os.environ)
+    credentials = None
+    if password is not None and settings.relay.user is not None:
+        credentials = Credentials(settings.relay.user, password.reveal)
+    packing = Packing(
+        compose=lambda letter, _eightbit: Composed(contents[letter.id], place.clock.now()),
+        return_path=lambda _letter: settings.author.address.wire,
+        envelope_id=lambda letter: f"test{letter.id}",
+    )
+    async with AsyncExitStack() as stack:
+        relay = settings.relay
+        if relay.kind is RelayKind.SANDBOX:
+            with opened(place) as world:
+                port = await stack.enter_async_context(sandbox_relay(world.outbox))
+            relay = replace(relay, kind=RelayKind.SMTP, host="127.0.0.1", port=port)
+        opener = Opener(relay, credentials=credentials, clock=place.clock, dice=place.dice)
+        connection = await opener.connect(MANNERS[relay.pipelining])
+        desk = _Copies(copies, packing, connection)
+        await connection.session.converse(desk, desk)
+        return desk.outcomes

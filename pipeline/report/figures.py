@@ -1,0 +1,71 @@
+"""What `status` knows, as one value: made from the store, shown in words or as JSON. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pipeline.delivery.letter import State
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something to look at: a stable word for machines, the words, and what to do."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a campaign stands."""
+
+    campaign: str
+    world: str
+    letters: dict[State, int]
+    deferred: int  # of the queued letters: due later
+    replies: dict[str, int]
+    next_due: datetime | None
+    notes: Sequence[Note]
+    running_since: str = ""
+
+    @property
+    def total(self) -> int:
+        """All letters; the eight states add up to it."""
+        return sum(self.letters.values())
+
+    def document(self) -> dict[str, Any]:
+        """Return what `status --json` says."""
+        return {
+            "schema": 1,
+            "campaign": self.campaign,
+            "world": self.world,
+            "letters": {"total": self.total} | {str(state): number for state, number in self.letters.items()},
+            "replies": self.replies,
+            "next_due": self.next_due,
+            "problems": [
+                {"code": note.code, "message": note.message, "hint": note.hint} for note in self.notes
+            ],
+        }
+
+    @property
+    def next_step(self) -> str:
+        """Say what to do next."""
+        if self.letters[State.IN_DOUBT]:
+            return "`campaign resolve` to settle the letters in doubt"
+        if any(note.code == "paused" for note in self.notes):
+            return "`campaign resume` when letters may go again"
+        if self.running_since:
+            return "`campaign status --watch` to look on"
+        if not self.total:
+            return "`campaign check`, then `campaign send`"
+        if self.letters[State.PLANNED]:
+            return "`campaign send --dry-run`, then `campaign send`"
+        if self.letters[State.QUEUED]:
+            return "`campaign send`, or let cron do it: `campaign run --print-cron`"
+        if self.letters[State.FAILED]:
+            return "`campaign show ADDRESS` to see why a letter failed; `campaign resend ADDRESS` once that is mended"
+        return "nothing waits; `campaign show ADDRESS` tells one letter's story"
