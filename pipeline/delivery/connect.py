@@ -177,7 +177,7 @@ class Opener:
                 await self._try_login(client, self._credentials)
             except _Answered as refusal:
                 answer = refusal.answer
-                if answer.temporary:
+                if not answer.permanent:
                     raise Unreached(f"the relay {self._relay.name} cannot log us in now: {answer}") from None
                 if attempt < tries and answer.code == 535:
                     continue
@@ -271,4 +271,5 @@ def _certificate_trouble(error: BaseException) -> str:
 def _own_name() -> str:
     """Return what to say in EHLO: a dotted host name, else the address literal (RFC 5321 4.1.1.1, 2.3.5)."""
     name = socket.gethostname()
-    return name if "." in name.strip(".") and not name.startswith("localhost") else "[127.0.0.1]"
+    fit = name.isascii() and name.isprintable() and " " not in name
+    return name if fit and "." in name.strip(".") and not name.startswith("localhost") else "[127.0.0.1]"

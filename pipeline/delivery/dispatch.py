@@ -90,6 +90,8 @@ class Run:
     connections: int
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _live: int = 0  # sessions open now
+    _alone: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _opened: bool = False  # a connection was opened: password and certificate are in order
 
     async def go(self) -> Stop | None:
         """Send until the feed is over; return why it ended early, if it did."""
@@ -117,7 +119,7 @@ class Run:
         """Keep one connection busy for as long as there is work."""
         while await self.feed.work_ahead():
             try:
-                connection = await self.opening.connect(self.manner)
+                connection = await self._connect()
             except Unreached as trouble:
                 if self._live:
                     return  # the relay may only have had enough connections
@@ -128,11 +130,24 @@ class Run:
             except CampaignError as refusal:
                 self.feed.end(Stop(refusal.message, refusal.exit_code, refusal.hint))
                 return
+            if connection is None:
+                return
             self._live += 1
             try:
                 await self._converse(connection)
             finally:
                 self._live -= 1
+
+    async def _connect(self) -> Connection | None:
+        """Open a connection; the first of a run alone, so that a wrong password is tried once. None: over."""
+        if self._opened:
+            return await self.opening.connect(self.manner)
+        async with self._alone:
+            if self.feed.stop is not None:
+                return None
+            connection = await self.opening.connect(self.manner)
+            self._opened = True
+            return connection
 
     async def _converse(self, connection: Connection) -> None:
         supplier = Supplier(self.feed, self.packing, connection.offer, self.unsendable, self.progress)
@@ -144,6 +159,7 @@ class Run:
             case Ending.CLOSED if not session.begun:
                 self.desk.relay_in_trouble(session.why_lost)
             case Ending.DISLIKED:
-                self.manner = session.manner.milder()
+                if self.manner is session.manner:  # another session may have found out before
+                    self.manner = session.manner.milder()
             case _:
                 pass

@@ -105,8 +105,8 @@ class Desk(Protocol):
     def lost(self, parcel: Parcel, phase: Phase, why: str) -> None:
         """Take note that an attempt ended without an answer in ``phase``."""
 
-    def not_begun(self, parcel: Parcel, why: str) -> None:
-        """Take note that a permitted attempt was given up before its content went out; nobody's fault."""
+    def not_begun(self, parcel: Parcel, phase: Phase, why: str) -> None:
+        """Take note that a permitted attempt was given up in ``phase``, before its content went out."""
 
 
 class Ending(StrEnum):
@@ -155,7 +155,6 @@ class Wire(asyncio.Protocol):
         self._timer: Timer | None = None
         self._room: asyncio.Future[None] | None = None
         self.lost = ""
-        self.farewell: Response | None = None
         self.used_at = clock.monotonic()
 
     # -- out
@@ -210,7 +209,6 @@ class Wire(asyncio.Protocol):
 
     def _take(self, response: Response) -> None:
         if not self._waiting:
-            self.farewell = response
             self.abort(f"said unasked: {response}")
             return
         exchange = self._waiting[0]
@@ -314,14 +312,15 @@ class Session:
     async def converse(self, supply: Supply, desk: Desk) -> Ending:
         """Carry parcels from ``supply`` until it has none, the connection ends, or it is worn out.
 
-        Cancelled, it drops the connection; of every parcel in hand the desk has been told before it returns.
+        Cancelled, or when supply or desk raise, it drops the connection; of every parcel in hand the desk has been
+        told before it returns.
         """
         try:
             while True:
                 ending = await self._step(supply, desk)
                 if ending is not None:
                     return ending
-        except asyncio.CancelledError:
+        except BaseException:
             self._wire.abort("stopped")
             await self._abandon(desk)
             raise
@@ -354,7 +353,7 @@ class Session:
         if follower is None or self._permission is None:
             return ending
         if ending is not None or exchange is None:
-            await self._release(desk, self._wire.lost or "the connection was given up")
+            await self._release(desk, Phase.MAIL, self._wire.lost or "the connection was given up")
             return ending or Ending.LOST
         return await self._settle_envelope(follower, self._permission, exchange, chained=chained, desk=desk)
 
@@ -414,7 +413,7 @@ class Session:
             desk.lost(content, Phase.DOT if handed else Phase.CONTENT, self._wire.lost)
             return Ending.LOST
         if self._envelope is not None and dislikes_chaining(answer):
-            desk.not_begun(content, str(answer))
+            desk.not_begun(content, Phase.DOT, str(answer))
             return self._dislike()
         wanted = desk.answered(content, Phase.DOT, answer)
         if self._wire.lost:
@@ -434,10 +433,10 @@ class Session:
         mail, rcpt, data = (exchange.answer(phase) for phase in (Phase.MAIL, Phase.RCPT, Phase.DATA))
         phase, refusal = _refusal(mail, rcpt, data)
         if refusal is None and data is None:
-            await self._release(desk, self._wire.lost)
+            await self._release(desk, phase, self._wire.lost)
             return Ending.LOST
-        if refusal is not None and dislikes_chaining(refusal) and (chained or phase is not Phase.MAIL):
-            await self._release(desk, str(refusal))
+        if refusal is not None and dislikes_chaining(refusal, first=phase is Phase.MAIL and not chained):
+            await self._release(desk, phase, str(refusal))
             return self._dislike()
         permitted = await asyncio.shield(permission)
         if refusal is None:
@@ -461,9 +460,11 @@ class Session:
     async def _after_refusal(
         self, mail: Response | None, data: Response | None, *, wanted: bool
     ) -> Ending | None:
-        """Bring the server back to where a new envelope may begin."""
+        """Bring the server back to where a new envelope may begin, unless the connection is not wanted any more."""
         if self._wire.lost:
             return Ending.LOST
+        if not wanted:
+            return self._unwanted()
         if data is not None and data.go_ahead:
             if mail is None or not mail.accepted:
                 self._wire.abort("354 without a sender")
@@ -474,9 +475,10 @@ class Session:
             exchange = self._wire.expect(Phase.RESET)
             self._wire.write(b"RSET\r\n")
         await exchange.done
-        if self._wire.lost:
-            return Ending.LOST
-        return None if wanted else self._unwanted()
+        answer = exchange.answer(exchange.phases[0])
+        if answer is not None and answer.go_ahead:
+            self._wire.abort(f"out of step: {answer}")
+        return None if self.alive else Ending.LOST
 
     async def _one_by_one(
         self, parcel: Parcel, permission: asyncio.Future[bool], desk: Desk
@@ -491,7 +493,7 @@ class Session:
             await exchange.done
             answer = exchange.answer(phase)
             if answer is None:
-                await self._release(desk, self._wire.lost)
+                await self._release(desk, phase, self._wire.lost)
                 return Ending.LOST
             if not (answer.go_ahead if phase is Phase.DATA else answer.accepted):
                 permitted = await asyncio.shield(permission)
@@ -510,28 +512,26 @@ class Session:
         self._wire.abort("given up")
         return Ending.UNWANTED
 
-    async def _release(self, desk: Desk, why: str) -> None:
+    async def _release(self, desk: Desk, phase: Phase, why: str) -> None:
         """Close the attempt of the parcel whose content was never written."""
         parcel, self._envelope = self._envelope, None
         if parcel is not None and self._permission is not None and await asyncio.shield(self._permission):
-            desk.not_begun(parcel, why)
+            desk.not_begun(parcel, phase, why)
 
     async def _abandon(self, desk: Desk) -> None:
         """Told to stop at once: say of each parcel in hand what is known of it."""
         content, self._content = self._content, None
         if content is not None:
             desk.lost(content, Phase.DOT if self._handed else Phase.CONTENT, "stopped")
-        await self._release(desk, "stopped")
+        await self._release(desk, Phase.DATA, "stopped")
 
 
 def _refusal(
     mail: Response | None, rcpt: Response | None, data: Response | None
 ) -> tuple[Phase, Response | None]:
-    """Return the first answer that refuses the envelope, with its phase; None when there is none."""
-    if mail is not None and not mail.accepted:
+    """Return the phase that decides, with the answer that refuses the envelope; None where none came, or all is well."""
+    if mail is None or not mail.accepted:
         return Phase.MAIL, mail
-    if rcpt is not None and not rcpt.accepted:
+    if rcpt is None or not rcpt.accepted:
         return Phase.RCPT, rcpt
-    if data is not None and not data.go_ahead:
-        return Phase.DATA, data
-    return Phase.DATA, None
+    return Phase.DATA, None if data is None or data.go_ahead else data

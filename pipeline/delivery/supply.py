@@ -187,18 +187,22 @@ class Feed:
         """Wait for a letter's turn; None when the wait would be too long for an open connection, or all is done."""
         self._waiters += 1
         try:
-            while not self._ready:
-                if self._over or self._exhausted or self._seconds_ahead() > LONGEST_IDLE_S:
+            while (letter := self.next_now()) is None:
+                slow = self._slow_seconds()
+                if self.stop is not None or max(slow, self._seconds_ahead()) > LONGEST_IDLE_S:
+                    return None
+                if not self._ready and (self._over or self._exhausted):
                     return None
                 self._demand.set()
-                await self._look_again()
+                await self._look_again(slow or None)
         finally:
             self._waiters -= 1
-        return self._hand_out()
+        return letter
 
     def next_now(self) -> Letter | None:
         """Return a letter whose turn is now, if there is one."""
-        return self._hand_out() if self._ready and not self._over else None
+        may_go = self._ready and self.stop is None and not self._slow_seconds()
+        return self._hand_out() if may_go else None
 
     def give_back(self, letter: Letter) -> None:
         """Take back a letter of which nothing was said to the relay; its turn has come already."""
@@ -216,12 +220,12 @@ class Feed:
 
     async def work_ahead(self) -> bool:
         """Wait until a session will be needed soon; False when there is nothing more to do in this run."""
-        while not self._over:
-            ahead = self._seconds_ahead()
-            if self._ready or (self._cleared and ahead <= CONNECT_AHEAD_S):
+        while self.stop is None and (self._ready or not self._over):
+            ahead = self._slow_seconds() if self._ready else self._seconds_ahead()
+            if (self._ready or self._cleared) and ahead <= CONNECT_AHEAD_S:
                 return True
             await self._look_again(ahead - CONNECT_AHEAD_S if ahead > CONNECT_AHEAD_S else None)
-        return bool(self._ready) and self.stop is None
+        return False
 
     # -- for the desk
 
@@ -387,10 +391,14 @@ class Feed:
         else:
             self._finished = True
 
+    def _slow_seconds(self) -> float:
+        """Seconds until the relay's trouble is thought to be over."""
+        return max(0.0, self._slow_until - self._clock.monotonic())
+
     def _blocked_seconds(self) -> float:
         """Seconds until the run as a whole may hand out a letter again."""
         blocked = (self._blocked_until_us - to_us(self._clock.now())) / SECOND_US
-        return max(0.0, self._slow_until - self._clock.monotonic(), blocked)
+        return max(self._slow_seconds(), blocked)
 
     def _seconds_ahead(self) -> float:
         """Seconds until a letter can go, as far as is known; 0 when it may be now."""

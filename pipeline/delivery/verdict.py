@@ -125,7 +125,9 @@ ACCEPTED = Verdict("accepted", Fault.NOBODY, Next.SENT)
 OUT_OF_STEP = Verdict("out of step", Fault.RELAY, Next.NOT_BEGUN, Effect.SLOW)
 LOST_BEFORE = Verdict("not begun", Fault.RELAY, Next.NOT_BEGUN, Effect.SLOW)
 LOST_AFTER = Verdict("in doubt", Fault.RELAY, Next.DOUBT, Effect.SLOW)
-CHAINING_DISLIKED = Verdict("pipelining disliked", Fault.NOBODY, Next.NOT_BEGUN)
+UNUSED = Verdict(
+    "not begun", Fault.NOBODY, Next.NOT_BEGUN
+)  # given up before its content went out
 
 _LOGIN_CODES = {530, 534, 535, 538}
 _LOGIN_STATUS = {"7.8", "7.9", "7.11", "7.30"}
@@ -224,8 +226,12 @@ def judge_loss(phase: Phase) -> Verdict:
     return LOST_AFTER if phase is Phase.DOT else LOST_BEFORE
 
 
-def dislikes_chaining(answer: Response) -> bool:
-    """Say whether this answer to grouped commands may only mean that they came too early (RFC 2920 3.1)."""
-    return answer.permanent and (
-        answer.code == 503 or _detail(answer).startswith("5.") or bool(_CHAINING_TEXT.search(answer.text))
-    )
+def dislikes_chaining(answer: Response, *, first: bool = False) -> bool:
+    """Say whether this answer to grouped commands may only mean that they came too early (RFC 2920 3.1).
+
+    ``first``: nothing was sent ahead of the command it answers, so only words about pipelining count.
+    """
+    if not answer.permanent:
+        return False
+    wordy = bool(_CHAINING_TEXT.search(answer.text))
+    return wordy or (not first and (answer.code == 503 or _detail(answer).startswith("5.")))
