@@ -226,6 +226,10 @@ def _limit(text: str) -> Limit | None:
     return None if text.strip() == "off" else parse_limit(text)
 
 
+def _hours(text: str) -> Hours | None:
+    return None if text.strip() == "off" else parse_hours(text)
+
+
 def _quota(text: str) -> Quota | None:
     limit = _limit(text)
     if isinstance(limit, Pace):
@@ -414,7 +418,7 @@ class LimitsTable(Table):
     per_recipient: Annotated[Quota | None, from_text(_quota)] = setting(
         "letters to one address, whoever they are from", Quota(20, 86_400), sample='"20/day"'
     )
-    hours: Annotated[Hours | None, from_text(parse_hours)] = setting(
+    hours: Annotated[Hours | None, from_text(_hours)] = setting(
         "office hours, in the recipient's time zone", None, sample='"Mon-Fri 09:00-17:00 recipient"'
     )
     attachments: Annotated[int, from_text(_size)] = setting(
