@@ -1,8 +1,9 @@
 """Open a database file, set it up, and hand out transactions.
 
-WAL with synchronous = FULL (and fullfsync where the system knows it), read back at start: a mark that a power cut may
-forget is a letter sent twice. Every writing transaction is BEGIN IMMEDIATE. Files are 0600, their folder 0700. Network
-file systems are refused (SQLite's locks do not hold there), folders of sync programs warned about.
+WAL with synchronous = FULL (and fullfsync where the system knows it), read back at start: a mark that a power
+cut may forget is a letter sent twice. Every writing transaction is BEGIN IMMEDIATE. Files are 0600, their
+folder 0700. Network file systems are refused (SQLite's locks do not hold there), folders of sync programs
+warned about.
 
 Raises StoreUnwritable (exit 6) for everything that keeps the file from being opened, read or written.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -47,7 +48,6 @@ class Database:
         Raises StoreUnwritable.
         """
         self.path = path
-        self._clock = clock
         _prepare(path)
         self._engine = sa.create_engine(
             sa.URL.create("sqlite", database=str(path)),
@@ -55,15 +55,12 @@ class Database:
         )
         sa.event.listen(self._engine, "connect", _set_up)
         sa.event.listen(self._engine, "begin", _begin)
-        with self._guarded(), self._engine.begin() as connection:
-            try:
-                for schema in schemas:
-                    migrate(connection, schema, now_us=to_us(clock.now()))
-            except LookupError as newer:
-                raise StoreUnwritable(
-                    f"{path} was written by a newer version of this program ({newer})", "update the program"
-                ) from None
-        _keep_private(path)
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            with self.writing() as connection:
+                self._bring_up_to_date(connection, schemas, now_us=to_us(clock.now()))
+            _keep_private(path)
+            undo.pop_all()
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
@@ -81,6 +78,17 @@ class Database:
     def close(self) -> None:
         """Let go of the file."""
         self._engine.dispose()
+
+    def _bring_up_to_date(
+        self, connection: sa.Connection, schemas: tuple[Schema, ...], *, now_us: int
+    ) -> None:
+        try:
+            for schema in schemas:
+                migrate(connection, schema, now_us=now_us)
+        except LookupError as newer:
+            raise StoreUnwritable(
+                f"{self.path} was written by a newer version of this program ({newer})", "update the program"
+            ) from None
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -137,9 +145,12 @@ def _prepare(path: Path) -> None:
 
 
 def _keep_private(path: Path) -> None:
+    """Close the files to others. Another process may be taking the -wal and -shm away at this moment."""
     for name in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
-        if name.exists() and name.stat().st_mode & 0o077 and name.stat().st_uid == os.getuid():
-            name.chmod(0o600)
+        with suppress(FileNotFoundError):
+            found = name.stat()
+            if found.st_mode & 0o077 and found.st_uid == os.getuid():
+                name.chmod(0o600)
 
 
 def _file_system(folder: Path) -> str:
@@ -170,7 +181,9 @@ def _hint(trouble: str) -> str:
     if "full" in text or "space" in text:
         return "the disk is full: make room, then run the same command again; nothing is lost"
     if "locked" in text or "busy" in text:
-        return "another program holds the file (a backup, a sync program, a database browser): close it and try again"
+        return (
+            "another program holds the file (a backup, sync program, database browser): close it, try again"
+        )
     if "readonly" in text or "permission" in text or "read-only" in text or "unable to open" in text:
         return "the file and its folder must be writable for the user who runs this"
     return "see that the disk is sound and the file is not damaged; nothing was sent after this"

@@ -1,7 +1,9 @@
 """Permissions and results: one transaction for all connections.
 
-An attempt's row is the permission to hand over the final dot. It is inserted only for a letter that is queued, whose
-last attempt has ended, and under the number that follows; the primary key does the rest. No row, no final dot.
+An attempt's row is the permission to hand over the final dot. It is inserted only for a letter that is
+queued, whose last attempt has ended, under the number that follows, and for the bytes that were frozen; the
+primary key does the rest. No row, no final dot. A result closes its attempt and moves its letter once:
+writing it again changes nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ _open_attempt = attempts.alias()
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What one commit granted: letter and attempt numbers; ``paused`` when the operator stopped all sending."""
+    """What one commit granted: letter and attempt numbers.
+
+    ``paused`` when the operator stopped all sending.
+    """
 
     granted: frozenset[tuple[int, int]]
     paused: bool
@@ -38,7 +43,10 @@ def write(
     now_us: int,
     keep_bytes: bool,
 ) -> Written:
-    """Record results, then grant permissions, in the caller's transaction. Nothing is granted until it commits."""
+    """Record results, then grant permissions, in the caller's transaction.
+
+    Nothing is granted until it commits.
+    """
     for result in results:
         _record(connection, result, now_us=now_us)
     paused = is_paused(connection)
@@ -53,7 +61,15 @@ def write(
 def _permit(connection: sa.Connection, parcel: Parcel, *, run: int, now_us: int, keep_bytes: bool) -> bool:
     letter, n = parcel.letter.id, parcel.attempt
     done = connection.execute(
-        _PERMIT, {"p_letter": letter, "p_before": n - 1, "p_n": n, "p_run": run, "p_now": now_us}
+        _PERMIT,
+        {
+            "p_letter": letter,
+            "p_before": n - 1,
+            "p_n": n,
+            "p_run": run,
+            "p_now": now_us,
+            "p_sha256": parcel.sha256,
+        },
     )
     if done.rowcount != 1:
         return False
@@ -72,7 +88,7 @@ def _permit(connection: sa.Connection, parcel: Parcel, *, run: int, now_us: int,
 
 def _record(connection: sa.Connection, result: Result, *, now_us: int) -> None:
     answer = result.response
-    connection.execute(
+    closed = connection.execute(
         _CLOSE,
         {
             "p_letter": result.letter,
@@ -85,6 +101,8 @@ def _record(connection: sa.Connection, result: Result, *, now_us: int) -> None:
             "p_text": answer.text if answer else result.note,
         },
     )
+    if not closed.rowcount and result.state is not State.SENT:
+        return
     waits = result.state is State.QUEUED
     connection.execute(
         _MOVE_BACK if waits else _MOVE_ON,
@@ -107,6 +125,7 @@ _PERMIT = sa.insert(attempts).from_select(
         letters.c.state == State.QUEUED,
         letters.c.attempts == sa.bindparam("p_before"),
         ~sa.exists().where(_open_attempt.c.letter == letters.c.id, _open_attempt.c.ended_at.is_(None)),
+        ~sa.exists().where(contents.c.letter == letters.c.id, contents.c.sha256 != sa.bindparam("p_sha256")),
     ),
 )
 _COUNT = (
@@ -137,6 +156,6 @@ _moved = (
         ended_at=sa.bindparam("p_ended"),
     )
 )
-# What the relay said is a fact, whatever the operator decided meanwhile; a letter to try again he may have withdrawn.
+# What the relay said is a fact, whatever a person decided meanwhile; one to be tried again may be withdrawn.
 _MOVE_ON = _moved.where(letters.c.state != State.SENT)
 _MOVE_BACK = _moved.where(letters.c.state == State.QUEUED)

@@ -1,9 +1,10 @@
 """The one writer: gathers permissions and results of all connections into commits.
 
-A commit holds everything that came in while the one before it was on its way to the disk, so its cost is shared. A
-permission is given only after its commit; a commit that failed, or whose outcome is unknown, is permission denied. A
-result is never forgotten: while the store cannot be written it is kept and tried again, and if that goes on for too
-long it is handed to the caller, who says so; its attempt then stays open and is found in doubt by the next run.
+A commit holds everything that came in while the one before it was on its way to the disk, so its cost is
+shared. A permission is given only after its commit; a commit that failed, or whose outcome is unknown, is
+permission denied. A result is never forgotten: while the store cannot be written it is kept and tried again,
+and if that goes on for too long it is handed to the caller, who says so; its attempt then stays open and is
+found in doubt by the next run.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Journal:
             self._work.clear()
             if self._permits or self._results:
                 await self._commit()
-            if not (self._permits or self._results):
+            if not self._work.is_set():
                 self._idle.set()
 
     async def flush(self) -> tuple[Result, ...]:
@@ -87,18 +88,23 @@ class Journal:
     async def _commit(self) -> None:
         permits, self._permits = self._permits, []
         results, self._results = self._results, []
+        written = None
         try:
             written = await self.call(lambda: self._write([parcel for parcel, _ in permits], results))
         except StoreUnwritable as trouble:
             self.trouble = trouble
-            self._results[:0] = results
-            _answer(permits, frozenset())
+        except Exception as fault:
+            self.trouble = StoreUnwritable(f"the journal failed: {type(fault).__name__}: {fault}")
+        finally:
+            if written is None:
+                self._results[:0] = results
+            _answer(permits, written.granted if written else frozenset())
+        if written is None:
             await self._try_later()
         else:
             self._failures = 0
             self.trouble = None
             self.paused = written.paused
-            _answer(permits, written.granted)
 
     async def _try_later(self) -> None:
         """Keep the results and come back; after the last wait give them up to whoever flushes."""
@@ -106,8 +112,6 @@ class Journal:
             await self._clock.sleep(RETRY_WAITS_S[self._failures])
             self._failures += 1
             self._work.set()
-        else:
-            self._idle.set()
 
     def _write(self, permits: list[Parcel], results: list[Result]) -> fence.Written:
         self._suppress([result for result in results if result.suppress])

@@ -13,6 +13,8 @@ from types import TracebackType
 
 from pipeline.errors import AlreadyRunning, StoreUnwritable
 
+ASKERS = 1_000  # of `is_held` at the same moment, before the lock counts as taken
+
 
 class RunLock:
     """Held from `__enter__` to `__exit__`; the file says who holds it."""
@@ -32,15 +34,13 @@ class RunLock:
                 f"the lock {self._path} cannot be made: {trouble.strerror}",
                 "the campaign's folder must be writable for the user who runs this",
             ) from None
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _locked(handle):
             holder = _holder(handle)
             os.close(handle)
             raise AlreadyRunning(
                 f"another run holds this campaign{holder}",
                 "wait for it to end, or stop it; `campaign status` shows how far it is",
-            ) from None
+            )
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps({"pid": os.getpid(), "since": self._since}).encode(), 0)
         self._handle = handle
@@ -62,13 +62,27 @@ def is_held(path: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    else:
-        return False
+        return not _flock(handle, fcntl.LOCK_SH)
     finally:
         os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    """Take the lock; false when another process has it. `is_held` may have it, shared, for an instant."""
+    for _ in range(ASKERS):
+        if _flock(handle, fcntl.LOCK_EX):
+            return True
+        if not _flock(handle, fcntl.LOCK_SH):
+            return False
+    return False
+
+
+def _flock(handle: int, kind: int) -> bool:
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _holder(handle: int) -> str:

@@ -1,8 +1,8 @@
 """How an older store becomes today's: ordered, named steps, each in one transaction with its record.
 
 A new file is made from `tables.py` at once and marked with every step's name. A step is never changed after a
-release; it uses plain DDL, not `tables.py`, which goes on moving. `tests/unit/test_migrations.py` holds the first
-release's schema and proves that it, brought forward, equals a new file.
+release; it uses plain DDL, not `tables.py`, which goes on moving. `tests/unit/test_migrations.py` holds the
+first release's schema and proves that it, brought forward, equals a new file.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ SHARED = Schema(tables.SHARED, tables.shared_migrations, {"001 baseline": _basel
 
 
 def migrate(connection: sa.Connection, schema: Schema, *, now_us: int) -> Sequence[str]:
-    """Bring the database behind ``connection`` to ``schema`` in its transaction; return the names of the steps taken.
+    """Bring the database behind ``connection`` to ``schema`` in its transaction; return the names of the
+    steps taken.
 
     Raises LookupError for a database that a newer version of the program has written.
     """

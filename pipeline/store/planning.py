@@ -1,8 +1,9 @@
 """Rows of the list become letters; the identity decides what is new.
 
-Reordering or editing the list or a template never makes a second letter: a row that is known already only refreshes
-what its letter is made from, and only until the first permission. A row that vanished cancels its letter while it
-waits; letters in doubt and sent stay. A row that comes back is planned again.
+Reordering or editing the list or a template never makes a second letter: a row that is known already only
+refreshes what its letter is made from, and only until the first permission (its line in the list always). A
+row that vanished cancels its letter while it waits; letters in doubt and sent stay. A row that comes back is
+planned again.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from pipeline.store.tables import letters, meta
 ROW_REMOVED = "row removed"
 BATCH = 500
 _WAITING = (State.PLANNED, State.QUEUED)
-_REFRESHED = ("email", "domain", "language", "timezone", "line", "row")
+_REFRESHED = ("email", "domain", "language", "timezone", "row")
 
 
 @dataclass(frozen=True, slots=True)
 class Planning:
-    """What one planning changed: letters new to the store, and letters cancelled because their row is gone."""
+    """What one planning changed: new letters, and those cancelled because their row is gone."""
 
     new: int
     cancelled: int
@@ -74,25 +75,15 @@ def _next_seen(connection: sa.Connection) -> int:
 
 def _upsert() -> sqlite.Insert:
     insert = sqlite.insert(letters).values(
-        round=FIRST_ROUND,
-        signatory=CAMPAIGN_ITSELF,
-        state=State.PLANNED,
-        why="",
-        attempts=0,
-        deferrals=0,
-        **{
-            name: sa.bindparam(name) for name in ("campaign", "recipient", "message_id", "seen", "planned_at")
-        },
-        **{name: sa.bindparam(name) for name in _REFRESHED},
+        round=FIRST_ROUND, signatory=CAMPAIGN_ITSELF, state=State.PLANNED, why="", attempts=0, deferrals=0
     )
-    fresh = (
-        letters.c.attempts == 0
-    )  # before the first permission today's row counts, from then on the frozen bytes
+    fresh = letters.c.attempts == 0  # from the first permission on the frozen bytes count, not the row
     returned = sa.and_(letters.c.state == State.CANCELLED, letters.c.why == ROW_REMOVED)
     return insert.on_conflict_do_update(
         index_elements=["campaign", "round", "signatory", "recipient"],
         set_={
             **{name: sa.case((fresh, insert.excluded[name]), else_=letters.c[name]) for name in _REFRESHED},
+            "line": insert.excluded.line,
             "seen": insert.excluded.seen,
             "state": sa.case((returned, State.PLANNED), else_=letters.c.state),
             "why": sa.case((returned, ""), else_=letters.c.why),

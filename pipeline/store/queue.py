@@ -72,8 +72,8 @@ def release(
 
 def make_due(connection: sa.Connection, *, now_us: int) -> int:
     """Make deferred letters due now (`send --now`); return how many. Letters in doubt are not touched."""
-    waiting = sa.and_(letters.c.state == State.QUEUED, letters.c.due_at > now_us)
-    return connection.execute(sa.update(letters).where(waiting).values(due_at=now_us)).rowcount
+    later = sa.update(letters).where(letters.c.state == State.QUEUED, letters.c.due_at > now_us)
+    return connection.execute(later.values(due_at=now_us)).rowcount
 
 
 def read_due(
@@ -88,14 +88,20 @@ def read_due(
     query = (
         sa.select(letters, contents.c.message, contents.c.sha256)
         .outerjoin(contents, contents.c.letter == letters.c.id)
-        .where(letters.c.state == State.QUEUED, letters.c.due_at <= now_us)
-        .where(sa.tuple_(letters.c.due_at, letters.c.id) > (behind.due_us, behind.letter))
+        .where(letters.c.state == State.QUEUED)
         .order_by(letters.c.due_at, letters.c.id)
-        .limit(most)
     )
     if only is not None:
         query = query.where(letters.c.recipient.in_(list(only)))
-    return [(Place(row.due_at, row.id), _letter(row)) for row in connection.execute(query)]
+    # Two questions and not one: for each of them the index leads straight to the place, without a search.
+    found: list[tuple[Place, Letter]] = []
+    for further in (
+        sa.and_(letters.c.due_at == behind.due_us, letters.c.id > behind.letter),
+        sa.and_(letters.c.due_at > behind.due_us, letters.c.due_at <= now_us),
+    ):
+        rows = connection.execute(query.where(further).limit(most - len(found)))
+        found += [(Place(row.due_at, row.id), _letter(row)) for row in rows]
+    return found
 
 
 def _letter(row: sa.Row[tuple[object, ...]]) -> Letter:

@@ -5,26 +5,27 @@ A suppression is found by the HMAC of the address key, so it outlives the addres
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from pipeline.clock import from_us, to_us
+from pipeline.clock import Dice, from_us, to_us
 from pipeline.recipients.suppression import Reason, Suppression, suppression_hash
 from pipeline.store.tables import places, shared_meta, suppressions
 
 
+def make_secret(connection: sa.Connection, dice: Dice) -> None:
+    """Make the key of the suppressions' hashes, once for the life of the file."""
+    row = sqlite.insert(shared_meta).values(name="secret", value=dice.token(32).hex())
+    connection.execute(row.on_conflict_do_nothing(index_elements=["name"]))
+
+
 def shared_secret(connection: sa.Connection) -> bytes:
-    """Return the key of the suppressions' hashes, made at the first call."""
+    """Return the key of the suppressions' hashes; `open_world` has made it."""
     query = sa.select(shared_meta.c.value).where(shared_meta.c.name == "secret")
-    found = connection.scalar(query)
-    if found is None:
-        found = secrets.token_hex(32)
-        connection.execute(sa.insert(shared_meta).values(name="secret", value=found))
-    return bytes.fromhex(found)
+    return bytes.fromhex(connection.execute(query).scalar_one())
 
 
 def suppressed(connection: sa.Connection, keys: Collection[str], secret: bytes) -> dict[str, Suppression]:
@@ -35,7 +36,10 @@ def suppressed(connection: sa.Connection, keys: Collection[str], secret: bytes) 
 
 
 def suppress(connection: sa.Connection, entry: Suppression) -> bool:
-    """Add an entry; an address that is suppressed already keeps its first reason. Return whether it is new."""
+    """Add an entry; an address that is suppressed already keeps its first reason.
+
+    Return whether it is new.
+    """
     row = sqlite.insert(suppressions).values(
         hash=entry.hash,
         address=entry.address,

@@ -33,7 +33,6 @@ class StoreStock:
         self._clock = clock
         self._only = only
         self._place = queue.Place()
-        self._secret = b""
         self._word = ""
         self._asked_at = float("-inf")
 
@@ -59,11 +58,8 @@ class StoreStock:
         """Return the keys that must not be written to, with the reason in words."""
 
         def ask() -> dict[str, str]:
-            if not self._secret:
-                with self._common.writing() as connection:
-                    self._secret = shared.shared_secret(connection)
             with self._common.reading() as connection:
-                found = shared.suppressed(connection, keys, self._secret)
+                found = shared.suppressed(connection, keys, shared.shared_secret(connection))
             return {key: f"{entry.reason}: {entry.source}" for key, entry in found.items()}
 
         return await self._journal.call(ask)
@@ -89,7 +85,7 @@ class StoreStock:
 
         def give() -> None:
             with self._common.writing() as connection:
-                ledger.put_back(connection, claims, now_us=self._now())
+                ledger.put_back(connection, claims)
 
         if claims:
             await self._journal.call(give)

@@ -1,11 +1,13 @@
 """A world: the store of one campaign, and what campaigns share, opened together.
 
-The sandbox is another world: its own file, sharing nothing, so nothing recorded there counts for a real relay. The real
-world has two files: the campaign's own, and the user's, with opt-outs and the limits of relays.
+The sandbox is another world: its own file, sharing nothing, so nothing recorded there counts for a real
+relay. The real world has two files: the campaign's own, and the user's, with opt-outs and the limits of
+relays.
 
-A store knows who it is (`store_id`) and how many real runs it has had (`epoch`); the shared store remembers where it was
-last used and at which epoch. A copy in another folder, on another machine, or brought back from a backup does not match,
-and does not send until a person has said that it is the one in use (`campaign resume`).
+A store knows who it is (`store_id`) and how many real runs it has had (`epoch`); the shared store remembers
+where it was last used and at which epoch. A copy in another folder, on another machine, or brought back from
+a backup does not match, and does not send until a person has said that it is the one in use (`campaign
+resume`).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -84,26 +87,42 @@ def open_world(
     folder = root / FOLDER
     path = store if store is not None and name is WorldName.REAL else folder / f"{name_of(name)}.db"
     _make_private(folder)
-    if name is WorldName.SANDBOX:
-        campaign = common = Database(path, (migrations.CAMPAIGN, migrations.SHARED), clock=clock)
-    else:
-        campaign = Database(path, (migrations.CAMPAIGN,), clock=clock)
-        common = Database(
-            (shared_folder or user_folder(os.environ)) / "shared.db", (migrations.SHARED,), clock=clock
-        )
-    with campaign.writing() as connection:
-        known = read_meta(connection, "campaign")
-        if known and known != key and _has_letters(connection):
-            raise Unusable(
-                f'campaign.key is "{key}", but the letters of this folder were planned under "{known}"',
-                f'put key = "{known}" back; a new campaign gets a new folder (`campaign init DIR`)',
+    with ExitStack() as undo:
+        if name is WorldName.SANDBOX:
+            campaign = common = Database(path, (migrations.CAMPAIGN, migrations.SHARED), clock=clock)
+            undo.callback(campaign.close)
+        else:
+            campaign = Database(path, (migrations.CAMPAIGN,), clock=clock)
+            undo.callback(campaign.close)
+            common = Database(
+                (shared_folder or user_folder(os.environ)) / "shared.db", (migrations.SHARED,), clock=clock
             )
-        for meta_name, size in (("store_id", 16), ("secret", 32)):
-            if not read_meta(connection, meta_name):
-                write_meta(connection, meta_name, dice.token(size).hex())
+            undo.callback(common.close)
+        with campaign.writing() as connection:
+            store_id, secret = _identify(connection, key, dice)
+        with common.writing() as connection:
+            shared.make_secret(connection, dice)
+        undo.pop_all()
+    return World(name, folder, campaign, common, store_id, secret)
+
+
+def _identify(connection: sa.Connection, key: str, dice: Dice) -> tuple[str, bytes]:
+    """Return the store's id and secret, made at the first opening.
+
+    Raises Unusable where it is not ``key``'s.
+    """
+    known = read_meta(connection, "campaign")
+    if known and known != key and _has_letters(connection):
+        raise Unusable(
+            f'campaign.key is "{key}", but the letters of this folder were planned under "{known}"',
+            f'put key = "{known}" back; a new campaign gets a new folder (`campaign init DIR`)',
+        )
+    for name, size in (("store_id", 16), ("secret", 32)):
+        if not read_meta(connection, name):
+            write_meta(connection, name, dice.token(size).hex())
+    if known != key:
         write_meta(connection, "campaign", key)
-        store_id, secret = read_meta(connection, "store_id"), read_meta(connection, "secret")
-    return World(name, folder, campaign, common, store_id, bytes.fromhex(secret))
+    return read_meta(connection, "store_id"), bytes.fromhex(read_meta(connection, "secret"))
 
 
 def name_of(name: WorldName) -> str:
@@ -153,10 +172,10 @@ def why_not_here(world: World) -> str:
         seen = shared.last_seen(connection, world.store_id)
     if seen is None:
         return "it was last used on another machine" if host and host != _host() else ""
-    if epoch < seen.epoch:
+    if epoch < seen.epoch or sent < seen.sent:
         return (
-            f"it is older than the one used here last: {max(seen.sent - sent, 0)} letters sent since then are not known to it "
-            "(a restored backup?)"
+            f"it is older than the one used here last: {max(seen.sent - sent, 0)} letters sent since then "
+            "are not known to it (a restored backup?)"
         )
     here = str(world.campaign.path.resolve())
     if seen.path != here and Path(seen.path).exists():

@@ -1,0 +1,230 @@
+"""A store for tests: a world in a folder, moved by a clock that stands still, and short words for letters.
+
+`Bench` does what a run does, one step at a time, each in its own transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from pipeline.clock import Clock, Dice, to_us
+from pipeline.delivery.letter import Letter, Parcel, Phase, Result, State
+from pipeline.delivery.plan import PlannedLetter, plan_letters
+from pipeline.mail.response import Response, response
+from pipeline.recipients.rows import read_recipients
+from pipeline.store import fence, history, operator, planning, queue, tables
+from pipeline.store.world import World, WorldName, begin_run, open_world
+from tests.clocks import START, FakeClock, LoadedDice
+
+KEY = "mayday"
+ACCEPTED = response(250, "2.0.0 Ok: queued as 4F2A")
+GREYLISTED = response(450, "4.7.1 try again later")
+UNKNOWN_USER = response(550, "5.1.1 user unknown")
+CONTENT = b"Subject: Free the eleven\r\n\r\nWe write to you about the trial.\r\n"
+_STATE_AFTER = {2: State.SENT, 4: State.QUEUED, 5: State.FAILED}
+
+
+def a_world(
+    root: Path,
+    name: WorldName = WorldName.REAL,
+    *,
+    key: str = KEY,
+    shared: Path | None = None,
+    clock: Clock | None = None,
+    dice: Dice | None = None,
+) -> World:
+    """Open the world of a campaign in ``root``; what campaigns share lies there too, if not elsewhere."""
+    return open_world(
+        root,
+        name,
+        key=key,
+        store=None,
+        shared_folder=shared or root / "shared",
+        clock=clock or FakeClock(),
+        dice=dice or LoadedDice(),
+    )
+
+
+def planned_from(
+    text: str, *, secret: bytes, campaign: str = KEY, languages: Sequence[str] = ("en", "ru")
+) -> list[PlannedLetter]:
+    """Return the letters for a recipients.csv; it must hold no fault."""
+    intake = read_recipients(text.encode(), file="recipients.csv", languages=languages)
+    assert not intake.problems, intake.problems
+    return list(
+        plan_letters(intake.recipients, campaign=campaign, author_domain="committee.example", secret=secret)
+    )
+
+
+def parcel(letter: Letter, *, content: bytes = CONTENT, attempt: int = 0) -> Parcel:
+    """Return the next attempt at ``letter`` (or the one that is asked for)."""
+    return Parcel(
+        letter=letter,
+        attempt=attempt or letter.attempts + 1,
+        mail=b"MAIL FROM:<letters@committee.example>",
+        rcpt=b"RCPT TO:<%s>" % letter.email.encode(),
+        wire=content,
+        content=content,
+        sha256=f"sha256 of {content!r}",
+        built_at=START,
+    )
+
+
+def result(letter: int, answer: Response | None, *, attempt: int = 1, phase: Phase = Phase.DOT) -> Result:
+    """Return what an answer (None: silence after the dot) leads to, as the desk would say it."""
+    state = _STATE_AFTER[answer.code // 100] if answer else State.IN_DOUBT
+    return Result(
+        letter=letter,
+        attempt=attempt,
+        phase=phase,
+        verdict=str(state),
+        state=state,
+        response=answer,
+        due_at=START + timedelta(minutes=30) if state is State.QUEUED else None,
+        deferred=state is State.QUEUED,
+        note="" if answer else "the connection was lost",
+    )
+
+
+class Kept(NamedTuple):
+    """What was frozen of a letter."""
+
+    sha256: str
+    message: bytes | None  # zlib
+    built_at: int  # microseconds
+
+
+class Bench:
+    """One campaign's store, and the steps of a run."""
+
+    def __init__(self, root: Path, *, names: Iterable[str] = (), keep_bytes: bool = True) -> None:
+        self.clock = FakeClock()
+        self.dice = LoadedDice()
+        self.world = a_world(root, clock=self.clock, dice=self.dice)
+        self.keep_bytes = keep_bytes
+        self.run = begin_run(self.world, command="send", relay="smtps://relay", limits="", clock=self.clock)
+        if listed := list(names):
+            self.plan(rows(*listed))
+            self.release()
+
+    @property
+    def now_us(self) -> int:
+        """The time, as the store writes it."""
+        return to_us(self.clock.now())
+
+    def plan(self, text: str) -> planning.Planning:
+        """Bring the letters in line with a recipients.csv."""
+        with self.world.campaign.writing() as connection:
+            planned = planned_from(text, secret=self.world.secret)
+            return planning.plan(connection, planned, campaign=KEY, now_us=self.now_us)
+
+    def release(self) -> int:
+        """Queue what is planned."""
+        with self.world.campaign.writing() as connection:
+            return queue.release(connection, now_us=self.now_us)
+
+    def due(self, *, at: datetime | None = None) -> list[Letter]:
+        """Return the letters that are due now (or at ``at``)."""
+        with self.world.campaign.reading() as connection:
+            now_us = to_us(at) if at else self.now_us
+            read = queue.read_due(connection, now_us=now_us, behind=queue.Place(), most=1_000)
+        return [letter for _, letter in read]
+
+    def letter(self, number: int = 1) -> Letter:
+        """Return a queued letter as a run would read it, whenever it is due."""
+        return next(letter for letter in self.due(at=START + timedelta(days=365)) if letter.id == number)
+
+    def write(self, permits: Sequence[Parcel] = (), results: Sequence[Result] = ()) -> fence.Written:
+        """Commit permissions and results, as the journal does."""
+        with self.world.campaign.writing() as connection:
+            return fence.write(
+                connection,
+                run=self.run,
+                permits=permits,
+                results=results,
+                now_us=self.now_us,
+                keep_bytes=self.keep_bytes,
+            )
+
+    def permit(self, wanted: Parcel) -> bool:
+        """Ask for one permission."""
+        return bool(self.write([wanted]).granted)
+
+    def record(self, *results: Result) -> None:
+        """Write results down."""
+        self.write(results=results)
+
+    def recover(self) -> int:
+        """Do what the next run does first after this one has died."""
+        with self.world.campaign.writing() as connection:
+            return queue.recover(connection, now_us=self.now_us)
+
+    def cancel(self, *ids: int, why: str = "") -> int:
+        """Withdraw letters, as the operator does."""
+        with self.world.campaign.writing() as connection:
+            return operator.cancel(connection, ids, why=why, now_us=self.now_us)
+
+    def resend(self, *ids: int, why: str = "") -> int:
+        """Queue letters again, as the operator does."""
+        with self.world.campaign.writing() as connection:
+            return operator.resend(connection, ids, why=why, now_us=self.now_us)
+
+    def pause(self) -> None:
+        """Stop all sending."""
+        with self.world.campaign.writing() as connection:
+            operator.pause(connection, why="a hearing today", now_us=self.now_us)
+
+    def resume(self) -> bool:
+        """Allow it again."""
+        with self.world.campaign.writing() as connection:
+            return operator.resume(connection, now_us=self.now_us)
+
+    def lines(self) -> list[history.LetterLine]:
+        """Return all letters, by number."""
+        with self.world.campaign.reading() as connection:
+            return history.letters_in(connection, list(State))
+
+    def line(self, number: int = 1) -> history.LetterLine:
+        """Return one letter as `show` tells it."""
+        return next(line for line in self.lines() if line.id == number)
+
+    def states(self) -> dict[str, State]:
+        """Return the state of every letter, by the local part of its address."""
+        return {line.email.partition("@")[0]: line.state for line in self.lines()}
+
+    def state(self, number: int = 1) -> State:
+        """Return one letter's state."""
+        return self.line(number).state
+
+    def attempts(self, number: int = 1) -> list[history.AttemptLine]:
+        """Return the attempts at a letter."""
+        with self.world.campaign.reading() as connection:
+            return history.attempts_of(connection, number)
+
+    def content(self, number: int = 1) -> Kept | None:
+        """Return what was frozen of a letter."""
+        kept = tables.contents.c
+        with self.world.campaign.reading() as connection:
+            query = sa.select(kept.sha256, kept.message, kept.built_at).where(kept.letter == number)
+            row = connection.execute(query).first()
+        return Kept(*row) if row else None
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self.world.close()
+
+
+def rows(*names: str, domain: str = "office.example") -> str:
+    """Return a recipients.csv with a row for each name."""
+    return "email\n" + "".join(f"{name}@{domain}\n" for name in names)
+
+
+def at_attempt(letter: Letter, attempts: int) -> Letter:
+    """Return the letter as it is read after so many permissions."""
+    return replace(letter, attempts=attempts)
