@@ -17,7 +17,7 @@ is not wrapped; tables and footnotes do not exist.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from markdown_it import MarkdownIt
@@ -31,9 +31,12 @@ WIDTH = 72
 NARROWEST = 24
 SCHEMES = ("http", "https", "mailto", "tel")
 
-_PLACED = re.compile("[\U000f0000-\U000ffffd]")
+PLACED = re.compile("[\U000f0000-\U000ffffd]")
 _LINK = re.compile(r"(?:https?://[^\s/?#]|mailto:[^\s@]+@[^\s@]|tel:\+?[0-9])", re.IGNORECASE)
 _ADDRESS = re.compile(r"[^\s@<>:/]+@[^\s@<>:/]+\.[^\s@<>:/]+")
+
+
+Wrap = Callable[[str, int], list[str]]  # a text and a width in characters -> lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +65,42 @@ def read_body(markdown: str, values: Sequence[str]) -> Body:
 
     Trouble for a picture, for a link that leads nowhere a letter can lead, and for a body without a word.
     """
-    tokens = _READER.parse(markdown)
-    _fill(tokens, values)
-    lines, _ = _blocks(iter(tokens), "", WIDTH)
+
+    def filled(text: str) -> str:
+        return PLACED.sub(lambda place: values[ord(place[0]) - PLACE], text)
+
+    tokens = parse(markdown)
+    make_good(tokens, filled)
+    return Body(as_text(lay_out(tokens, wrapped)), as_html(tokens))
+
+
+def parse(markdown: str) -> list[Token]:
+    """Return the tokens of a body; values still stand as private-use characters."""
+    return _READER.parse(markdown)
+
+
+def as_html(tokens: Sequence[Token]) -> str:
+    """Return the HTML of tokens that were made good."""
+    return str(_READER.renderer.render(tokens, _READER.options, {}))
+
+
+def lay_out(tokens: Iterable[Token], wrap: Wrap) -> list[str]:
+    """Return the lines of the text part; ``wrap`` makes lines of a paragraph."""
+    lines, _ = _blocks(iter(tokens), "", WIDTH, wrap)
+    return lines
+
+
+def as_text(lines: Iterable[str]) -> str:
+    """Return lines as the text part; Trouble where there is not a word."""
     text = "\n".join(lines).strip("\n") + "\n"
     if not text.strip():
         raise Trouble("empty-letter", "the letter has no words")
-    return Body(text, str(_READER.renderer.render(tokens, _READER.options, {})))
+    return text
 
 
 def _value_link(state: StateInline, silent: bool) -> bool:
     """Read `<{{ value }}>` as a link to that value, as `<https://…>` is one."""
-    if state.src[state.pos] != "<" or not _PLACED.match(state.src, state.pos + 1):
+    if state.src[state.pos] != "<" or not PLACED.match(state.src, state.pos + 1):
         return False
     if state.src[state.pos + 2 : state.pos + 3] != ">":
         return False
@@ -96,12 +123,8 @@ def _reader() -> _Reader:
 _READER = _reader()
 
 
-def _fill(tokens: Iterable[Token], values: Sequence[str]) -> None:
-    """Put the values where their places are, in the tokens themselves."""
-
-    def filled(text: str) -> str:
-        return _PLACED.sub(lambda place: values[ord(place[0]) - PLACE], text)
-
+def make_good(tokens: Iterable[Token], filled: Callable[[str], str]) -> None:
+    """Put values where their places are and make link targets fit, in the tokens themselves."""
     for token in tokens:
         if token.type == "image":
             hint = (
@@ -112,7 +135,7 @@ def _fill(tokens: Iterable[Token], values: Sequence[str]) -> None:
         for name, value in token.attrs.items():
             if isinstance(value, str):
                 token.attrs[name] = _target(filled(value)) if name == "href" else filled(value)
-        _fill(token.children or (), values)
+        make_good(token.children or (), filled)
 
 
 def _target(link: str) -> str:
@@ -126,7 +149,7 @@ def _target(link: str) -> str:
     return normalizeLink(link)
 
 
-def _blocks(stream: Iterator[Token], closing: str, width: int) -> tuple[list[str], bool]:
+def _blocks(stream: Iterator[Token], closing: str, width: int, wrap: Wrap) -> tuple[list[str], bool]:
     """Return the lines of the blocks up to ``closing``, and whether they stand close together."""
     lines: list[str] = []
     close = tight = False
@@ -135,28 +158,28 @@ def _blocks(stream: Iterator[Token], closing: str, width: int) -> tuple[list[str
             break
         if lines and not close:
             lines.append("")
-        lines += _block(token, stream, width)
+        lines += _block(token, stream, width, wrap)
         close = token.hidden
         tight = tight or close
     return lines, tight or not lines
 
 
-def _block(token: Token, stream: Iterator[Token], width: int) -> list[str]:
+def _block(token: Token, stream: Iterator[Token], width: int, wrap: Wrap) -> list[str]:
     if token.type in ("paragraph_open", "heading_open"):
         text = _inline(next(stream).children or ())
         next(stream)
-        return _wrapped(text, width)
+        return wrap(text, width)
     if token.type in ("bullet_list_open", "ordered_list_open"):
-        return _list(token, stream, width)
+        return _list(token, stream, width, wrap)
     if token.type == "blockquote_open":
-        lines, _ = _blocks(stream, "blockquote_close", max(width - 2, NARROWEST))
+        lines, _ = _blocks(stream, "blockquote_close", max(width - 2, NARROWEST), wrap)
         return [f"> {line}".rstrip() for line in lines]
     if token.type == "hr":
         return ["* * *"]
     return ["    " + line if line else "" for line in token.content.rstrip("\n").split("\n")]
 
 
-def _list(opening: Token, stream: Iterator[Token], width: int) -> list[str]:
+def _list(opening: Token, stream: Iterator[Token], width: int, wrap: Wrap) -> list[str]:
     items: list[list[str]] = []
     tight = True
     number = int(opening.attrs.get("start", 1))
@@ -164,7 +187,7 @@ def _list(opening: Token, stream: Iterator[Token], width: int) -> list[str]:
         if token.type != "list_item_open":
             break
         marker = f"{number}{token.markup} " if opening.type == "ordered_list_open" else "- "
-        lines, close = _blocks(stream, "list_item_close", max(width - len(marker), NARROWEST))
+        lines, close = _blocks(stream, "list_item_close", max(width - len(marker), NARROWEST), wrap)
         hang = " " * len(marker)
         lines = [(hang + line if line else "") for line in lines] or [hang]
         items.append([(marker + lines[0][len(marker) :]).rstrip(), *lines[1:]])
@@ -201,19 +224,20 @@ def _inline(tokens: Iterable[Token]) -> str:
     return "".join(pieces)
 
 
-def _wrapped(text: str, width: int) -> list[str]:
-    """Return lines of at most ``width`` characters, broken at plain spaces only; a longer word has its
-    own."""
+def wrapped(text: str, width: int) -> list[str]:
+    """Return lines of at most ``width`` characters, broken at plain spaces only; a longer word has its own."""
     lines: list[str] = []
     for part in text.split("\n"):
-        line = ""
-        for word in part.split(" "):
-            if not word:
-                continue
-            if line and len(line) + 1 + len(word) > width:
-                lines.append(line)
-                line = word
-            else:
-                line = f"{line} {word}" if line else word
-        lines.append(line)
+        if "  " in part or part[:1] == " " or part[-1:] == " ":
+            part = " ".join(filter(None, part.split(" ")))
+        start = 0
+        while len(part) - start > width:
+            cut = part.rfind(" ", start, start + width + 1)
+            if cut < 0:
+                cut = part.find(" ", start + width)
+            if cut < 0:
+                break
+            lines.append(part[start:cut])
+            start = cut + 1
+        lines.append(part[start:])
     return lines

@@ -255,19 +255,22 @@ def spoken(value: Any) -> str:
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise Trouble when the block takes longer than ``seconds``; does nothing outside the main thread."""
+    """Raise Trouble when the block takes more than ``seconds`` of processor time; nothing outside the main thread.
+
+    Processor time, so that a busy machine or a closed lid stops no letter.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGALRM, _too_slow)
-    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = signal.signal(signal.SIGVTALRM, _too_slow)
+    left, interval = signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
         if left:
-            signal.setitimer(signal.ITIMER_REAL, left, interval)
+            signal.setitimer(signal.ITIMER_VIRTUAL, left, interval)
 
 
 def _too_slow(*_: object) -> NoReturn:

@@ -30,8 +30,9 @@ from markupsafe import Markup
 
 from pipeline.letters import layout
 from pipeline.letters.attachments import Place
+from pipeline.letters.frame import BODY_MARK, PREHEADER_MARK, SUBJECT_MARK, Frame, is_frame
 from pipeline.letters.frontmatter import FrontMatter, read_front_matter, read_toml
-from pipeline.letters.markdown import Body, read_body
+from pipeline.letters.markdown import Body
 from pipeline.letters.names import CAMPAIGN, FACTS, RECIPIENT, Known, check_names
 from pipeline.letters.sandbox import (
     LARGEST_TEXT,
@@ -47,6 +48,7 @@ from pipeline.letters.sandbox import (
     time_limit,
 )
 from pipeline.letters.source import Source, read_source
+from pipeline.letters.splice import Plans
 from pipeline.problem import Problem, Severity, visible
 
 FACTS_FILE = "templates/facts.toml"
@@ -90,6 +92,9 @@ class _Piece:
     source: Source
     first_line: int
     template: Template
+    frames: bool = (
+        False  # a layout that prints body, subject and preheader as they are, and no value of a row
+    )
 
     def run(self, names: Mapping[str, Any], row: tuple[str, int]) -> str:
         """Return what the template prints; TemplateFault where it cannot."""
@@ -146,6 +151,8 @@ class Templates:
     ) -> None:
         self._letters, self._broken, self._page = letters, broken, page
         self._shared = {CAMPAIGN: Table(CAMPAIGN, campaign), FACTS: Table(FACTS, facts)}
+        self._plans = Plans()
+        self._frames: dict[tuple[str, bool], Frame] = {}
         self.languages = tuple(sorted([*letters, *broken]))
 
     def render(self, *, language: str, recipient: Mapping[str, str], row: tuple[str, int]) -> Rendered:
@@ -183,23 +190,29 @@ class Templates:
         if letter.preheader:
             preheader = _one_line(letter.preheader, letter.preheader.run(names, row), "preheader", row)
         body = self._body(letter.body, letter.body.run(names, row), state, row)
-        page = {
-            **names,
-            "body": Markup(body.html.strip("\n")),  # noqa: S704 - our own renderer's, every value escaped
-            "subject": subject,
-            "preheader": preheader,
-            "language": language,
-            "direction": layout.direction(language),
-        }
-        html = self._page.run(page, row)
+        html = self._frame(language, preheader, names, row).fill(body.html.strip("\n"), subject, preheader)
+        if html is None or len(html) > LARGEST_TEXT:
+            html = self._page.run(
+                _page_names(names, language, body.html.strip("\n"), subject, preheader), row
+            )
         return Rendered(subject, body.text, html, preheader, letter.attachments)
 
-    @staticmethod
-    def _body(piece: _Piece, markdown: str, state: State, row: tuple[str, int]) -> Body:
+    def _frame(self, language: str, preheader: str, names: Mapping[str, Any], row: tuple[str, int]) -> Frame:
+        """Return the page with gaps for what differs from letter to letter; made once."""
+        key = (language, bool(preheader))
+        if key not in self._frames:
+            page = ""
+            if self._page.frames:
+                marks = (BODY_MARK, SUBJECT_MARK, PREHEADER_MARK if preheader else "")
+                page = self._page.run(_page_names(names, language, *map(Markup, marks)), row)
+            self._frames[key] = Frame.of(page)
+        return self._frames[key]
+
+    def _body(self, piece: _Piece, markdown: str, state: State, row: tuple[str, int]) -> Body:
         if len(markdown) + sum(map(len, state.values)) > LARGEST_TEXT:
             raise Trouble("too-large", f"the letter is longer than {LARGEST_TEXT // 1024} Ki characters")
         try:
-            return read_body(markdown, state.values)
+            return self._plans.body(markdown, state.values)
         except Trouble as trouble:
             raise piece.fault(trouble, row) from None
         except Exception as error:
@@ -210,6 +223,20 @@ class Templates:
         message = f'no letter in the language "{visible(language, limit=20)}"'
         hint = f"templates exist for: {', '.join(self.languages) or 'no language'}"
         return Problem(row[0], row[1], 0, "no-template", message, hint)
+
+
+def _page_names(
+    names: Mapping[str, Any], language: str, body: str, subject: str, preheader: str
+) -> dict[str, Any]:
+    """Return what a layout may use; ``body`` is our own renderer's HTML, every value in it escaped."""
+    return {
+        **names,
+        "body": Markup(body),  # noqa: S704
+        "subject": subject,
+        "preheader": preheader,
+        "language": language,
+        "direction": layout.direction(language),
+    }
 
 
 def compile_templates(
@@ -362,7 +389,7 @@ class _Compiler:
     def _built_in(self) -> _Piece:
         source = Source(layout.FILE, tuple(layout.BUILT_IN.split("\n")))
         tree = self._pages.parse(layout.BUILT_IN)
-        return _Piece(source, 1, _template(self._pages, tree, layout.FILE))
+        return _Piece(source, 1, _template(self._pages, tree, layout.FILE), frames=is_frame(tree))
 
     def _piece(
         self,
@@ -378,7 +405,9 @@ class _Compiler:
             tree = sandbox.parse(text)
             problems = check_names(tree, source, first_line=first_line, known=known, sandbox=sandbox)
             if not problems:
-                return _Piece(source, first_line, _template(sandbox, tree, source.file))
+                return _Piece(
+                    source, first_line, _template(sandbox, tree, source.file), frames=is_frame(tree)
+                )
         except TemplateSyntaxError as error:
             problems = [_syntax_problem(source, first_line, text, error)]
         except (RecursionError, MemoryError):
