@@ -1,8 +1,8 @@
 """Rows become letters: identity, and the Message-ID that is fixed for life.
 
-Pure. The identity of a letter is (campaign key, round, signatory key, recipient key); its Message-ID is derived from that
-identity and the store's secret, so a restored backup that sends a letter again gives it the same Message-ID and
-receivers can tell. It stays guessable by nobody and names nobody (RFC 5322 3.6.4).
+Pure. The identity of a letter is (campaign key, round, signatory key, recipient key); its Message-ID is
+derived from that identity and the store's secret, so a restored backup that sends a letter again gives it the
+same Message-ID and receivers can tell. Nobody can guess it, and it names nobody (RFC 5322 3.6.4).
 """
 
 from __future__ import annotations
