@@ -1,9 +1,9 @@
 """The only source of time and chance.
 
-Everything that asks what time it is, waits, or throws dice gets a `Clock` or a `Dice` handed in; tests hand in
-their own and move them by hand. Times are aware datetimes in UTC; waits use the monotonic clock, so a clock that
-is set back or forward neither stops a send nor releases a burst. In the store times are whole microseconds since
-1970 (`to_us`, `from_us`).
+Everything that asks what time it is, waits, or throws dice gets a `Clock` or a `Dice` handed in; tests hand
+in their own and move them by hand. Times are aware datetimes in UTC; waits use the monotonic clock, so a
+clock that is set back or forward neither stops a send nor releases a burst. In the store times are whole
+microseconds since 1970 (`to_us`, `from_us`).
 """
 
 from __future__ import annotations

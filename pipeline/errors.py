@@ -8,8 +8,8 @@
     ├── RelayRefusedUs         4  login, TLS or policy: stopped, nothing lost
     └── AlreadyRunning         5  another run on this host holds this campaign
 
-A message says what happened; ``hint`` says what to do. Both are shown to the user as they are, so neither ever
-holds a secret. Outcomes that are not errors (letters that wait, letters that failed) are exit codes of
+A message says what happened; ``hint`` says what to do. Both are shown to the user as they are, so neither
+ever holds a secret. Outcomes that are not errors (letters that wait, letters that failed) are exit codes of
 `ExitCode`, not exceptions.
 """
 

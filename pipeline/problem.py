@@ -1,7 +1,7 @@
 """Faults as values: where, what, what to do. Gathered, and shown together.
 
-A stage that checks something returns its results and a list of problems; it never prints and never stops at the
-first. `shown` gives the form that every command uses:
+A stage that checks something returns its results and a list of problems; it never prints and never stops at
+the first. `shown` gives the form that every command uses:
 
     recipients.csv:17:3: error: no such language "ell"
        17 | envoy@greece.example,ell,Ms A. Example
@@ -51,7 +51,9 @@ def errors(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def visible(text: str, *, limit: int = 0) -> str:
-    """Return ``text`` with control, bidi and other invisible characters as escapes, cut at ``limit`` (0: not)."""
+    """Return ``text`` with control, bidi and other invisible characters as escapes, cut at ``limit`` (0:
+    not).
+    """
     out = "".join(
         character
         if character.isprintable() or (character == "\u200d")
@@ -82,5 +84,7 @@ def _window(source: str, column: int, width: int = 160) -> tuple[str, str]:
     start = 0 if column <= width - 20 else column - width // 2
     text = source[start : start + width]
     before = visible(text[: column - 1 - start])
-    cells = sum(2 if unicodedata.east_asian_width(c) in "WF" else 0 if unicodedata.combining(c) else 1 for c in before)
+    cells = sum(
+        2 if unicodedata.east_asian_width(c) in "WF" else 0 if unicodedata.combining(c) else 1 for c in before
+    )
     return visible(text), " " * cells + "^"

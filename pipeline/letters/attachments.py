@@ -77,7 +77,7 @@ class Place:
     source: str = ""
 
 
-class _Refused(Exception):  # noqa: N818
+class _Refused(Exception):
     """Why a file is not attached."""
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:

@@ -1,8 +1,8 @@
 """The page round a letter's HTML, made once with gaps for what differs from letter to letter.
 
-A layout that only prints `body`, `subject` and `preheader`, or asks whether they are there, and uses no value of a row, comes
-out alike for all letters of a language: it is rendered once, with marks in the places of the three. Any other layout is
-rendered for each letter.
+A layout that only prints `body`, `subject` and `preheader`, or asks whether they are there, and uses no value
+of a row, comes out alike for all letters of a language: it is rendered once, with marks in the places of the
+three. Any other layout is rendered for each letter.
 
 Contract: `Frame.fill` equals rendering the page, byte for byte (`tests/unit/test_letters_splice.py`).
 """
@@ -33,7 +33,9 @@ class Frame:
         return cls(tuple(_MARK.split(page)) if page else ())
 
     def fill(self, body: str, subject: str, preheader: str) -> str | None:
-        """Return the page for one letter; None where the layout has no frame. ``body`` is HTML, the others text."""
+        """Return the page for one letter; None where the layout has no frame. ``body`` is HTML, the others
+        text.
+        """
         if not self.pieces:
             return None
         values = {BODY_MARK: body, SUBJECT_MARK: str(escape(subject)), PREHEADER_MARK: str(escape(preheader))}
@@ -48,7 +50,8 @@ def is_frame(tree: nodes.Template) -> bool:
 def _fits(node: nodes.Node) -> bool:
     if isinstance(node, nodes.Output):
         return all(
-            isinstance(child, nodes.Name) and child.name in _OWN or _is_common(child) for child in node.nodes
+            (isinstance(child, nodes.Name) and child.name in _OWN) or _is_common(child)
+            for child in node.nodes
         )
     if isinstance(node, nodes.If):
         asks = isinstance(node.test, nodes.Name) and node.test.name == "preheader"

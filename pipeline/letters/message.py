@@ -68,7 +68,7 @@ _RESERVED = frozenset(
 )
 
 
-class MessageFault(ValueError):  # noqa: N818
+class MessageFault(ValueError):
     """The message could not be written, or did not turn out as intended; the text shows no value of it."""
 
 
@@ -270,7 +270,8 @@ def _joined(parts: Sequence[bytes], boundary: bytes) -> bytes:
 def _prove(message: bytes, intended: Sequence[str]) -> None:
     """Raise MessageFault unless the bytes, read again, have just the ``intended`` fields, in order.
 
-    The reading is RFC 5322's strictest (2.2, 2.2.3): a line begins a field or, with a space or TAB, goes on with one.
+    The reading is RFC 5322's strictest (2.2, 2.2.3): a line begins a field or, with a space or TAB, goes on
+    with one.
     """
     head, end, _ = message.partition(b"\r\n\r\n")
     found = [line.partition(b":")[0] for line in head.split(b"\r\n") if line[:1] not in (b" ", b"\t")]

@@ -60,7 +60,7 @@ TESTS = frozenset(
 )
 
 
-class Trouble(Exception):  # noqa: N818
+class Trouble(Exception):
     """Why a render stopped: a stable code, words for the user, and a pattern of what to point at on the
     line."""
 
@@ -255,7 +255,8 @@ def spoken(value: Any) -> str:
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise Trouble when the block takes more than ``seconds`` of processor time; nothing outside the main thread.
+    """Raise Trouble when the block takes more than ``seconds`` of processor time; nothing outside the main
+    thread.
 
     Processor time, so that a busy machine or a closed lid stops no letter.
     """

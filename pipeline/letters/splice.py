@@ -1,12 +1,13 @@
 """A body read once, filled many times.
 
-Letters in one language come out of Jinja alike but for the characters that stand in for values. What Markdown makes of such
-a text depends on nothing else, so it is read once: into HTML with gaps, and into lines and paragraphs with gaps. Per
-letter the values are escaped and put in, and the paragraphs that hold one are wrapped.
+Letters in one language come out of Jinja alike but for the characters that stand in for values. What Markdown
+makes of such a text depends on nothing else, so it is read once: into HTML with gaps, and into lines and
+paragraphs with gaps. Per letter the values are escaped and put in, and the paragraphs that hold one are
+wrapped.
 
 Contract: `Plans().body(markdown, values)` equals `markdown.read_body(markdown, values)`, byte for byte;
-`tests/unit/test_letters_splice.py` holds it to that, over many scripts and lengths. A text whose reading depends on its
-values - one in a link, in a picture, in a block of code - has no plan, and goes the plain way.
+`tests/unit/test_letters_splice.py` holds it to that, over many scripts and lengths. A text whose reading
+depends on its values - one in a link, in a picture, in a block of code - has no plan, and goes the plain way.
 
 Limits: at most 64 plans are kept, each of a few times the size of its text.
 """
@@ -135,8 +136,8 @@ def plan_body(markdown: str) -> BodyPlan | None:
 def _block(line: str, later: Sequence[tuple[Gaps, int]]) -> str | Paragraph:
     """Return a finished line as it is, and for a mark the paragraph it stands for.
 
-    What stands before the mark stands before the paragraph's first line: signs of quotation stay on the lines below, the
-    marks of a list become spaces.
+    What stands before the mark stands before the paragraph's first line: signs of quotation stay on the lines
+    below, the marks of a list become spaces.
     """
     mark = _LATER.search(line)
     if mark is None:

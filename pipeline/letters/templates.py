@@ -66,7 +66,7 @@ _ENDS = {"end of print statement": r"[-+]?\}\}", "end of statement block": r"[-+
 _LINE_BREAK = re.compile(r"[\n\r\v\f\x85\u2028\u2029]")
 
 
-class TemplateFault(Exception):  # noqa: N818
+class TemplateFault(Exception):
     """A letter that cannot be rendered; ``problem`` says where in the template and for which row."""
 
     def __init__(self, problem: Problem) -> None:

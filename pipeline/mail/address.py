@@ -56,7 +56,7 @@ _NAMED = {
 }
 
 
-class AddressFault(ValueError):  # noqa: N818 - a fault of the data, not of the program
+class AddressFault(ValueError):
     """Not an address we can write to; the message is one plain sentence part, safe to show."""
 
 

@@ -37,7 +37,7 @@ _ADDRESS_UTF8 = re.compile(
 )
 
 
-class HeaderFault(ValueError):  # noqa: N818
+class HeaderFault(ValueError):
     """Something cannot stand in a header field; the message says what, and never shows the value."""
 
 

@@ -56,7 +56,7 @@ _COMMON = {
 }
 
 
-class Undecodable(ValueError):  # noqa: N818 - a fault of the data, not of the program
+class Undecodable(ValueError):
     """The bytes are not the text they were said to be; ``problem`` says so to the user."""
 
     def __init__(self, problem: Problem) -> None:

@@ -19,9 +19,10 @@ values = st.lists(words.map(lambda text: " ".join(text.split()) or "x"), min_siz
 A, B, C = (chr(PLACE + number) for number in range(3))
 BODIES = (
     f"{A}\n\nWe write to {B} of {C} about a matter that concerns {A} and everyone else, at some length.\n",
-    f"# {A}\n\nText with **{B}** and *{C}*, and `{A}` as code.\n\n1. {A}\n2. {B} and more words than go on one line of "
-    f"a letter, so that it is wrapped\n\n   {C}\n10. ten\n",
-    f"> {A} said: {B}\n>\n> - {C} and so on and so forth, until the line is full and the next begins with {A}\n> - two\n",
+    f"# {A}\n\nText with **{B}** and *{C}*, and `{A}` as code.\n\n1. {A}\n2. {B} and more words than go on one "
+    f"line of a letter, so that it is wrapped\n\n   {C}\n10. ten\n",
+    f"> {A} said: {B}\n>\n> - {C} and so on and so forth, until the line is full and the next begins with {A}\n"
+    "> - two\n",
     f"- {A}\n- {B}\n  > {C} {C} {C} {C} {C} {C} {C} {C}\n",
     f"first{A}  \nsecond {B}\\\nthird {C}\n\n* * *\n\n    code\n\nend {A}\n",
     "no value at all, but [a link](https://example.org/x) and\na second line\n",
@@ -97,7 +98,8 @@ def test_wrapping_breaks_where_word_by_word_would(text: str, width: int) -> None
 
 PLAIN_JINJA = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
 LAYOUTS = (
-    "<title>{{ subject }}</title>{% if preheader %}<p>{{ preheader }}</p>{% endif %}{{ body }}{{ campaign.name }}",
+    "<title>{{ subject }}</title>{% if preheader %}<p>{{ preheader }}</p>{% endif %}{{ body }}"
+    "{{ campaign.name }}",
     "{% if subject %}{{ subject|upper }}{% endif %}{{ body }}",
     "{{ recipient.name }} {{ body }}",
     "{{ subject ~ preheader }}{{ body }}",
@@ -111,7 +113,8 @@ def test_a_page_made_once_equals_one_rendered_for_the_letter(layout: str, first:
     first, second = (" ".join(("x" + text).split()) for text in (first, second))
     sources = {
         "templates/letter.en.md": (
-            '+++\nsubject = "to {{ recipient.name }}"\npreheader = "{{ recipient.town }}"\n+++\n{{ recipient.name }}\n'
+            '+++\nsubject = "to {{ recipient.name }}"\npreheader = "{{ recipient.town }}"\n+++\n'
+            "{{ recipient.name }}\n"
         ),
         "templates/layout.html": layout,
     }
