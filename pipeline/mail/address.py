@@ -56,6 +56,11 @@ _NAMED = {
 }
 
 
+_DOT_ATOM = re.compile(r"(?!.{65})[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+MOST_KNOWN_DOMAINS = 100_000
+_KNOWN_DOMAINS: dict[str, tuple[str, str]] = {}  # as written -> A-labels, U-labels; only what was let in
+
+
 class AddressFault(ValueError):
     """Not an address we can write to; the message is one plain sentence part, safe to show."""
 
@@ -112,6 +117,8 @@ def parse_address(text: str) -> Address:
         AddressFault: with what is wrong, in words that repeat no control character.
     """
     written = unicodedata.normalize("NFC", text.strip(" \t\u00a0"))
+    if quick := _on_known_domain(written):
+        return quick
     _refuse_what_hides(written)
     if fault := _plain_fault(written):
         raise AddressFault(fault)
@@ -123,7 +130,26 @@ def parse_address(text: str) -> Address:
     if len(wire.encode()) > MAX_ADDRESS:
         raise AddressFault(f"the address is longer than {MAX_ADDRESS} octets")
     key = _one_of(f"{_folded(local)}@{domain}", wire)
-    return Address(written, wire, key, domain, _one_of(found.domain, domain), not local.isascii())
+    shown = _one_of(found.domain, domain)
+    if len(_KNOWN_DOMAINS) < MOST_KNOWN_DOMAINS:
+        _KNOWN_DOMAINS[written.rpartition("@")[2]] = (domain, shown)
+    return Address(written, wire, key, domain, shown, not local.isascii())
+
+
+def _on_known_domain(written: str) -> Address | None:
+    """Return what the whole way would for a plain ASCII address on a domain it has let in before.
+
+    A dot-atom of at most 64 characters (RFC 5321 4.1.2, 4.5.3.1.1) is all that is left to look at then;
+    None sends everything else the whole way. It costs a tenth.
+    """
+    local, _, domain = written.rpartition("@")
+    known = _KNOWN_DOMAINS.get(domain)
+    if known is None or not _DOT_ATOM.fullmatch(local) or "=?" in written or len(written) > MAX_ADDRESS:
+        return None
+    wire = _one_of(f"{local}@{known[0]}", written)
+    if len(wire) > MAX_ADDRESS:
+        return None
+    return Address(written, wire, _one_of(f"{local.lower()}@{known[0]}", wire), *known, smtputf8=False)
 
 
 def address_key(text: str) -> str:
