@@ -42,7 +42,6 @@ _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]*")
 _PLAIN_FILE_NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+ -]*")
 _MESSAGE_ID = re.compile(r"<[!-;=?A-~]+@[A-Za-z0-9.-]+>")
 _NOT_IN_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-_TOO_LONG = re.compile(rb"[^\n]{%d}" % (LONGEST_LINE + 2))  # with its CR
 _LONG_QP = re.compile(
     rb"^([^\n]{74,})(=[0-9A-F]{2})$", re.MULTILINE
 )  # b2a_qp lets a last space run over the edge
@@ -195,7 +194,7 @@ def _quoted_printable(data: bytes) -> bytes:
     So nothing rests on dot-stuffing being done, or on nobody writing the letter into an mbox (RFC 2049 3).
     """
     encoded = binascii.b2a_qp(data, istext=True)
-    if _LONG_QP.search(encoded):
+    if max(map(len, encoded.split(b"\n"))) > LONGEST_QP_LINE:
         encoded = _LONG_QP.sub(rb"\1=\n\2", encoded)
     if encoded.startswith((b".", b"From ")) or b"\n." in encoded or b"\nFrom " in encoded:
         encoded = b"\n".join(map(_shielded, encoded.split(b"\n")))
@@ -280,5 +279,5 @@ def _prove(message: bytes, intended: Sequence[str]) -> None:
     pairs = message.count(b"\r\n")
     if b"\0" in message or message.count(b"\n") != pairs or message.count(b"\r") != pairs:
         raise MessageFault("the message holds a bare line end or NUL")
-    if _TOO_LONG.search(message):
+    if max(map(len, message.split(b"\r\n"))) > LONGEST_LINE:
         raise MessageFault(f"the message has a line of more than {LONGEST_LINE} octets")
