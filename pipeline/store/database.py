@@ -24,6 +24,7 @@ from pipeline.errors import StoreUnwritable
 from pipeline.store.migrations import Schema, migrate
 
 BUSY_MS = 30_000
+PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "fullfsync=ON", "foreign_keys=ON")
 _NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "fuse.sshfs", "ncpfs", "ceph", "glusterfs"}
 )
@@ -105,13 +106,7 @@ def _set_up(connection: sqlite3.Connection, _record: object) -> None:
     """Set and read back the pragmas on every new connection."""
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in (
-        f"busy_timeout={BUSY_MS}",
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "fullfsync=ON",
-        "foreign_keys=ON",
-    ):
+    for pragma in (f"busy_timeout={BUSY_MS}", *PRAGMAS):
         cursor.execute(f"PRAGMA {pragma}")
     mode = cursor.execute("PRAGMA journal_mode").fetchone()[0]
     level = cursor.execute("PRAGMA synchronous").fetchone()[0]

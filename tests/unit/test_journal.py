@@ -8,7 +8,6 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ import sqlalchemy as sa
 from pipeline.delivery.letter import State
 from pipeline.store import database, shared
 from pipeline.store.journal import RETRY_WAITS_S, Journal
-from tests.clocks import FakeClock
+from tests.clocks import START, FakeClock
 from tests.unit.store_support import ACCEPTED, GREYLISTED, UNKNOWN_USER, Bench, at_attempt, parcel, result
 
 NAMES = [f"name{number}" for number in range(1, 51)]
@@ -277,7 +276,7 @@ async def test_a_result_waits_while_its_suppression_cannot_be_written(bench: Ben
 
 async def test_a_fault_of_our_own_denies_and_does_not_stop_the_writer(bench: Bench) -> None:
     """Whatever goes wrong in a commit, nobody waits for ever and nothing is permitted."""
-    naive = replace(parcel(bench.letter()), built_at=datetime(2027, 5, 3))
+    naive = replace(parcel(bench.letter()), built_at=START.replace(tzinfo=None))
     async with journal_of(bench) as journal:
         assert not await journal.permit(naive)
         assert journal.trouble is not None
