@@ -1,0 +1,363 @@
+"""The queue: what is released, read, taken out, found again after a crash; and what a person may decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from pipeline.clock import to_us
+from pipeline.delivery.letter import State
+from pipeline.store import history, operator, queue
+from tests.clocks import START
+from tests.unit.store_support import (
+    ACCEPTED,
+    CONTENT,
+    GREYLISTED,
+    UNKNOWN_USER,
+    Bench,
+    parcel,
+    result,
+    rows,
+)
+
+LATER = START + timedelta(hours=1)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """A store with five planned letters."""
+    bench = Bench(tmp_path)
+    bench.plan(rows("ada", "bob", "eve", "kai", "lin"))
+    yield bench
+    bench.close()
+
+
+def sent(bench: Bench, number: int) -> None:
+    """Let a letter be accepted."""
+    assert bench.permit(parcel(bench.letter(number)))
+    bench.record(result(number, ACCEPTED))
+
+
+# -- release
+
+
+def test_release_queues_what_is_planned_due_at_once(bench: Bench) -> None:
+    """Each letter once."""
+    assert bench.release() == 5
+    assert bench.release() == 0
+    assert len(bench.due()) == 5
+
+
+def test_release_takes_the_first_rows_of_the_list(bench: Bench) -> None:
+    """`--limit 2` means the first two rows as they stand in the list today."""
+    bench.plan(rows("lin", "kai", "eve", "bob", "ada"))
+    with bench.world.campaign.writing() as connection:
+        assert queue.release(connection, now_us=bench.now_us, most=2) == 2
+        assert queue.release(connection, now_us=bench.now_us, most=0) == 0
+    assert [name for name, state in bench.states().items() if state is State.QUEUED] == ["kai", "lin"]
+
+
+def test_release_takes_only_the_recipients_asked_for(bench: Bench) -> None:
+    """`--only` releases nothing else."""
+    with bench.world.campaign.writing() as connection:
+        queue.release(connection, now_us=bench.now_us, only=["eve@office.example", "nobody@office.example"])
+        assert queue.count_waiting(connection) == (4, 1)
+        assert queue.count_waiting(connection, only=["eve@office.example"]) == (0, 1)
+
+
+# -- reading
+
+
+def test_reading_goes_on_behind_the_last_place(bench: Bench) -> None:
+    """In order of due time, then number; no letter twice, none left out."""
+    bench.release()
+    place, read = queue.Place(), []
+    with bench.world.campaign.reading() as connection:
+        while found := queue.read_due(connection, now_us=bench.now_us, behind=place, most=2):
+            read += [letter.id for _, letter in found]
+            place = found[-1][0]
+    assert read == [1, 2, 3, 4, 5]
+
+
+def test_a_letter_put_off_is_read_behind_the_others(bench: Bench) -> None:
+    """Its due time places it; before that it is not read at all."""
+    bench.release()
+    bench.permit(parcel(bench.letter(2)))
+    bench.record(result(2, GREYLISTED))
+    assert [letter.id for letter in bench.due()] == [1, 3, 4, 5]
+    assert [letter.id for letter in bench.due(at=LATER)] == [1, 3, 4, 5, 2]
+
+
+def test_reading_only_some_recipients(bench: Bench) -> None:
+    """`--only` reads nothing else."""
+    bench.release()
+    with bench.world.campaign.reading() as connection:
+        found = queue.read_due(
+            connection, now_us=bench.now_us, behind=queue.Place(), most=9, only=["kai@office.example"]
+        )
+    assert [letter.email for _, letter in found] == ["kai@office.example"]
+
+
+def test_a_letter_is_read_with_its_history(bench: Bench) -> None:
+    """Attempts, deferrals and frozen bytes come along, for the next attempt to be the same letter."""
+    bench.release()
+    bench.permit(parcel(bench.letter()))
+    bench.record(result(1, GREYLISTED))
+    letter = bench.letter()
+    assert (letter.attempts, letter.deferrals, letter.content) == (1, 1, CONTENT)
+
+
+def test_deferred_letters_can_be_made_due(bench: Bench) -> None:
+    """`send --now` moves deferred letters and no doubtful ones."""
+    bench.release()
+    bench.write([parcel(bench.letter(1)), parcel(bench.letter(2))])
+    bench.record(result(1, GREYLISTED), result(2, None))
+    with bench.world.campaign.writing() as connection:
+        assert queue.make_due(connection, now_us=bench.now_us) == 1
+        assert queue.count_due(connection, now_us=bench.now_us) == 4
+    assert bench.state(2) is State.IN_DOUBT
+
+
+# -- taking out
+
+
+@pytest.mark.parametrize("state", [State.SUPPRESSED, State.EXPIRED, State.FAILED])
+def test_waiting_letters_are_taken_out_with_a_reason(bench: Bench, state: State) -> None:
+    """The reason is stored with the letter and told by `show`."""
+    with bench.world.campaign.writing() as connection:
+        assert queue.take_out(connection, [1, 2], state, why="because", now_us=bench.now_us) == 2
+        assert [(event.what, event.why) for event in history.events_of(connection, 1)] == [(state, "because")]
+    assert (bench.state(1), bench.line(1).why, bench.state(3)) == (state, "because", State.PLANNED)
+
+
+def test_what_does_not_wait_is_not_taken_out(bench: Bench) -> None:
+    """A sent letter stays sent, and nothing is told of it."""
+    bench.release()
+    sent(bench, 1)
+    with bench.world.campaign.writing() as connection:
+        assert queue.take_out(connection, [1], State.SUPPRESSED, why="opt-out", now_us=bench.now_us) == 0
+        assert history.events_of(connection, 1) == []
+    assert bench.state() is State.SENT
+
+
+def test_expiry_takes_out_everything_that_waits(bench: Bench) -> None:
+    """Planned and queued letters expire; what happened stays."""
+    bench.release()
+    sent(bench, 1)
+    bench.plan(rows("ada", "bob", "eve", "kai", "lin", "new"))
+    with bench.world.campaign.writing() as connection:
+        assert queue.expire(connection, now_us=bench.now_us) == 5
+    assert set(bench.states().values()) == {State.SENT, State.EXPIRED}
+
+
+# -- after a crash
+
+
+def test_fault_17_open_attempts_are_in_doubt_after_a_crash(bench: Bench) -> None:
+    """What was permitted and not answered may have gone; what was not permitted stays queued."""
+    bench.release()
+    bench.write([parcel(bench.letter(1)), parcel(bench.letter(2))])
+    bench.record(result(1, ACCEPTED))
+    assert bench.recover() == 1
+    assert [bench.state(number) for number in (1, 2, 3)] == [State.SENT, State.IN_DOUBT, State.QUEUED]
+    (attempt,) = bench.attempts(2)
+    assert (attempt.verdict, attempt.text) == ("in doubt", queue.HOST_GONE)
+
+
+def test_fault_17_recovery_twice_changes_nothing(bench: Bench) -> None:
+    """A crash during recovery is no harm."""
+    bench.release()
+    bench.permit(parcel(bench.letter()))
+    assert [bench.recover(), bench.recover()] == [1, 0]
+
+
+def test_fault_17_a_letter_cancelled_during_a_dead_attempt_is_in_doubt(bench: Bench) -> None:
+    """The operator's cancel does not make an unknown known."""
+    bench.release()
+    bench.permit(parcel(bench.letter()))
+    bench.cancel(1)
+    bench.recover()
+    assert (bench.state(), bench.line().ended_at) == (State.IN_DOUBT, None)
+
+
+# -- the operator
+
+
+def doubtful(bench: Bench) -> None:
+    """Put letter 1 in doubt."""
+    bench.release()
+    bench.permit(parcel(bench.letter()))
+    bench.record(result(1, None))
+
+
+def test_fault_16_a_doubt_settled_as_sent_is_sent(bench: Bench) -> None:
+    """The operator's word, with its reason in the letter's story."""
+    doubtful(bench)
+    with bench.world.campaign.writing() as connection:
+        assert operator.settle_as_sent(connection, [1, 2], why="in the archive", now_us=bench.now_us) == 1
+        assert [event.what for event in history.events_of(connection, 1)] == ["settled: sent"]
+    assert (bench.state(1), bench.state(2)) == (State.SENT, State.QUEUED)
+    assert "in the archive" in bench.line().why
+
+
+def test_fault_16_a_doubt_settled_as_unsent_is_queued_with_the_same_bytes(bench: Bench) -> None:
+    """Same Message-ID, same content, next attempt."""
+    doubtful(bench)
+    before = bench.line().message_id
+    with bench.world.campaign.writing() as connection:
+        assert operator.settle_as_unsent(connection, [1], why="not in the log", now_us=bench.now_us) == 1
+    letter = bench.letter()
+    assert (letter.message_id, letter.content, letter.attempts) == (before, CONTENT, 1)
+    assert bench.permit(parcel(letter))
+
+
+def test_fault_16_only_doubts_are_settled(bench: Bench) -> None:
+    """Nothing else moves by `resolve`."""
+    bench.release()
+    sent(bench, 1)
+    with bench.world.campaign.writing() as connection:
+        assert operator.settle_as_unsent(connection, [1, 2], why="", now_us=bench.now_us) == 0
+    assert bench.state() is State.SENT
+
+
+def test_a_failed_letter_can_be_sent_again(bench: Bench) -> None:
+    """From the start of its schedule, with the reason logged."""
+    bench.release()
+    bench.permit(parcel(bench.letter()))
+    bench.record(result(1, GREYLISTED))
+    bench.permit(parcel(bench.letter()))
+    bench.record(result(1, UNKNOWN_USER, attempt=2))
+    assert bench.resend(1, why="the address was mended there") == 1
+    assert (bench.state(), bench.line().deferrals) == (State.QUEUED, 0)
+    with bench.world.campaign.reading() as connection:
+        assert [event.why for event in history.events_of(connection, 1)] == ["the address was mended there"]
+
+
+def test_sent_and_doubtful_letters_cannot_be_sent_again(bench: Bench) -> None:
+    """`resend` never makes a second copy."""
+    doubtful(bench)
+    sent(bench, 2)
+    assert bench.resend(1, 2) == 0
+    assert (bench.state(1), bench.state(2)) == (State.IN_DOUBT, State.SENT)
+
+
+def test_only_waiting_letters_can_be_cancelled(bench: Bench) -> None:
+    """What went out cannot be called back."""
+    bench.release()
+    sent(bench, 1)
+    assert bench.cancel(1, 2) == 1
+    assert (bench.state(1), bench.state(2)) == (State.SENT, State.CANCELLED)
+
+
+@pytest.mark.parametrize("word", ["2", "bob@office.example", "MESSAGE-ID"])
+def test_letters_are_found_by_number_address_and_message_id(bench: Bench, word: str) -> None:
+    """Whatever the operator has in front of them."""
+    word = bench.line(2).message_id if word == "MESSAGE-ID" else word
+    with bench.world.campaign.reading() as connection:
+        assert operator.find(connection, [word], [State.PLANNED]) == [2]
+        assert [line.id for line in history.find_letters(connection, word, word)] == [2]
+        assert operator.find(connection, [word], [State.SENT]) == []
+
+
+@pytest.mark.parametrize("word", ["9" * 18, "9" * 19, "9" * 5_000, "²", "", "' OR 1=1 --", "\x00"])
+def test_what_names_no_letter_finds_none(bench: Bench, word: str) -> None:
+    """Any word may be asked for: numbers beyond all bounds, quotes, control characters."""
+    with bench.world.campaign.reading() as connection:
+        assert operator.find(connection, [word], list(State)) == []
+        assert history.find_letters(connection, word, word) == []
+
+
+def test_pausing_and_resuming_are_logged(bench: Bench) -> None:
+    """Who looks later finds when and why."""
+    bench.pause()
+    assert bench.resume()
+    assert not bench.resume()
+    with bench.world.campaign.reading() as connection:
+        told = [(event.what, event.why) for event in history.events_of(connection, None)]
+    assert told == [("paused", "a hearing today"), ("resumed", "")]
+
+
+# -- counting
+
+
+def test_the_eight_states_add_up(bench: Bench) -> None:
+    """Every letter is in exactly one of them."""
+    bench.release()
+    bench.write([parcel(bench.letter(1)), parcel(bench.letter(2)), parcel(bench.letter(3))])
+    bench.record(result(1, ACCEPTED), result(2, None), result(3, GREYLISTED))
+    bench.plan(rows("ada", "bob", "eve", "kai", "new"))
+    with bench.world.campaign.reading() as connection:
+        counts = history.counts(connection, now_us=bench.now_us)
+        due = history.next_due(connection)
+    assert counts.total == 6
+    assert set(counts.by_state) == set(State)
+    assert [state for state, number in counts.by_state.items() if number == 0] == [
+        State.FAILED,
+        State.SUPPRESSED,
+        State.EXPIRED,
+    ]
+    assert counts.deferred == 1
+    assert due is not None
+    assert due < to_us(LATER)
+
+
+def test_an_empty_store_counts_nothing(tmp_path: Path) -> None:
+    """Zero of everything, and nothing due."""
+    bench = Bench(tmp_path / "empty")
+    with bench.world.campaign.reading() as connection:
+        assert history.counts(connection, now_us=0).total == 0
+        assert history.next_due(connection) is None
+        assert history.reply_counts(connection) == {}
+        assert history.content_hash(connection, 1) is None
+    bench.close()
+
+
+# -- cost
+
+
+def plans(bench: Bench, job: object) -> list[str]:
+    """Return how SQLite goes about every statement of a job."""
+    asked: list[tuple[str, object]] = []
+
+    def note(
+        _connection: object, _cursor: object, statement: str, parameters: object, *_rest: object
+    ) -> None:
+        asked.append((statement, parameters))
+
+    engine = bench.world.campaign._engine
+    sa.event.listen(engine, "before_cursor_execute", note)
+    assert callable(job)
+    job()
+    sa.event.remove(engine, "before_cursor_execute", note)
+    with bench.world.campaign.reading() as connection:
+        return [
+            str(row[3])
+            for statement, parameters in asked
+            if statement.split()[0] in ("SELECT", "UPDATE", "INSERT")
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)  # type: ignore[arg-type]
+        ]
+
+
+def test_reading_and_permitting_are_led_by_indexes(bench: Bench) -> None:
+    """A hundred thousand letters cost no more a letter than ten do: nothing is scanned, nothing sorted."""
+    bench.release()
+    wanted = parcel(bench.letter())
+    steps = plans(bench, bench.due)
+    steps += plans(bench, lambda: bench.write([wanted]))
+    steps += plans(bench, lambda: bench.record(result(1, ACCEPTED)))
+    with bench.world.campaign.reading() as connection:
+        steps += plans(bench, lambda: history.next_due(connection))
+        steps += plans(bench, lambda: queue.count_due(connection, now_us=bench.now_us))
+    assert any("letters_queue (state=? AND due_at=? AND id>?)" in step for step in steps)
+    assert any("letters_queue (state=? AND due_at>? AND due_at<?)" in step for step in steps)
+    assert [step for step in steps if step.startswith("SCAN") or "TEMP B-TREE" in step] == []
+
+
+def test_recovery_looks_at_open_attempts_only(bench: Bench) -> None:
+    """A long history costs the next start nothing."""
+    bench.release()
+    assert plans(bench, bench.recover) == ["SCAN attempts USING INDEX attempts_open"]
