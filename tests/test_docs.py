@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 import textwrap
 import tomllib
 from collections.abc import Iterator
@@ -27,6 +31,7 @@ from pipeline.delivery.limits import Pace, Quota, show_limit
 from pipeline.delivery.relay import PRESETS, RelayAddress
 from pipeline.delivery.retry import Schedule, show_schedule
 from pipeline.errors import PRECEDENCE, ExitCode
+from pipeline.store.world import WorldName, name_of
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -433,6 +438,79 @@ def test_operating_md_has_the_presets_of_the_code() -> None:
         [f"`{provider}`", f"`{show_limit(preset.day)}`", f"`{show_limit(preset.pace)}`"]
         for provider, preset in PRESETS.items()
     ]
+
+
+# --- what the program says ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sample_sent(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The sample campaign in a folder of its own, sent into the sandbox; and what `send -v` said."""
+    folder = tmp_path_factory.mktemp("sample") / "may-day"
+    folder.mkdir()
+    for name in ("campaign.toml", "recipients.csv"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "templates", folder / "templates")
+    return folder, said(folder, "send", "-v")
+
+
+def said(folder: Path, *words: str) -> str:
+    """Run the program in a folder; return its stdout."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+    environ |= {"HOME": str(folder.parent), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", *words],
+        cwd=folder,
+        env=environ,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_the_readme_shows_what_the_first_send_says(sample_sent: tuple[Path, str]) -> None:
+    """The first block of output is the program's own; its last line is said on a terminal only."""
+    shown = next(body for body in blocks(ROOT / "README.md", "") if "filed in" in body).splitlines()
+    assert shown[:-1] == sample_sent[1].splitlines()
+    assert shown[-1].startswith("Next: ")
+
+
+def test_operating_md_shows_what_print_cron_prints(sample_sent: tuple[Path, str]) -> None:
+    """Line for line, with the paths of an example; UPDATE_DOCS=1 writes it anew."""
+    page = ROOT / "docs" / "operating.md"
+    printed = re.sub(
+        r"/\S+( -m pipeline)? -C \S+ run\b",
+        "/home/you/.venv/bin/campaign -C /home/you/may-day run",
+        said(sample_sent[0], "run", "--print-cron"),
+    ).strip()
+    shown = next(body for body in blocks(page, "") if "crontab -e" in body).strip()
+    if os.environ.get("UPDATE_DOCS"):
+        page.write_text(text_of(page).replace(shown, printed), "utf-8")
+        text_of.cache_clear()
+        shown = printed
+    assert shown.splitlines() == printed.splitlines()
+
+
+def test_operating_md_shows_the_keys_of_status_json(sample_sent: tuple[Path, str]) -> None:
+    """The document in the page has the keys that `campaign status --json` has."""
+    shown = json.loads(blocks(ROOT / "docs" / "operating.md", "json")[0])
+    printed = json.loads(said(sample_sent[0], "status", "--json"))
+    assert shown | {"world": "sandbox"} == printed
+
+
+def test_operating_md_lists_every_file_that_a_send_leaves(sample_sent: tuple[Path, str]) -> None:
+    """Whatever lies in .campaign is explained."""
+    text = text_of(ROOT / "docs" / "operating.md")
+    left = {path.name for path in (sample_sent[0] / ".campaign").iterdir()}
+    assert left >= {"sandbox.db", "outbox"}
+    assert {name for name in left if f".campaign/{name}" not in text and name != ".gitignore"} == set()
+
+
+def test_operating_md_names_the_store_of_the_real_world() -> None:
+    """The file that must not be deleted is the one the program uses."""
+    assert f".campaign/{name_of(WorldName.REAL)}.db" in text_of(ROOT / "docs" / "operating.md")
 
 
 # --- files and links ------------------------------------------------------------------------------
