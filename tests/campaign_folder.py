@@ -51,6 +51,20 @@ please release them.
 HEADER = "email,name,city"
 
 
+_started: list[subprocess.Popen[str]] = []
+
+
+def stop_what_was_started() -> None:
+    """Kill every command that has not ended and close its pipes: for the end of a test, however it ends."""
+    while _started:
+        process = _started.pop()
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
 @dataclass(frozen=True, slots=True)
 class Finished:
     """How a command ended."""
@@ -107,7 +121,7 @@ class CampaignFolder:
             "stdout": subprocess.PIPE,
             "stderr": subprocess.PIPE,
         }
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [str(COMMAND), *self.arguments(*arguments)],
             cwd=self.root,
             env=self.environ,
@@ -115,6 +129,8 @@ class CampaignFolder:
             encoding="utf-8",
             **(chosen | options),
         )
+        _started.append(process)
+        return process
 
     def run(self, *arguments: str, **options: Any) -> Finished:
         """Run a command to its end."""
@@ -148,13 +164,8 @@ class CampaignFolder:
 
 
 def finish(process: subprocess.Popen[str]) -> Finished:
-    """Wait for a command's end; a command that does not end is killed, and that is an error."""
-    try:
-        out, err = process.communicate(timeout=PATIENCE_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        raise
+    """Wait for a command's end. Raises TimeoutExpired."""
+    out, err = process.communicate(timeout=PATIENCE_S)
     return Finished(process.returncode, out or "", err or "")
 
 

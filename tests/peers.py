@@ -32,7 +32,7 @@ DEADLINE_S = 30.0
 
 
 def need(program: str, package: str) -> str:
-    """Return the path of ``program``; without it the test is skipped (in CI: fails) with the line to install."""
+    """Return the path of ``program``; where it is missing the test is skipped, and fails in CI."""
     path = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
     if path is not None:
         return path
