@@ -33,6 +33,9 @@ in order, so one file serves every manner: a client that chains has merely sent 
     S: 250 ok \xd0            octets may be written as \xNN
     -- hello: KEYWORDS --     greeting, EHLO and 250 with these keywords
     -- takes NAME --          MAIL, RCPT, DATA, text and dot, all well
+    -- refuses NAME: REPLY -- MAIL is well, RCPT gets this reply; then as the next mark
+    -- no recipient --        DATA, if it was sent ahead, gets 503; then RSET
+    -- no sender --           RCPT and DATA, if they were sent ahead, get 503; then RSET
     -- bye --                 QUIT, 221
     -- next packet --         what follows goes out in a packet of its own
     -- octet by octet --      from here on each octet goes out alone
@@ -43,6 +46,9 @@ in order, so one file serves every manner: a client that chains has merely sent 
     -- server closes --       the server closes it after what it said has gone out
     -- silence N --           N seconds pass, and nothing is said until the client goes
     -- silence --             nothing is said until the client goes
+    -- 503 to everything --   whatever the client still says gets 503, until it goes
+    -- N seconds --           N seconds pass
+    -- cut off --             the client goes before it has heard all
     -- starttls --            TLS begins
     -- ctrl-c --, -- ctrl-c twice --, -- cancel NAME --, -- pause --    what happens at the client meanwhile
 """
@@ -105,7 +111,7 @@ def read_dialogue(path: Path) -> Dialogue:
     return Dialogue(path.stem, shows, header, connections, journal)
 
 
-class Deviation(AssertionError):  # noqa: N818 - what it is
+class Deviation(AssertionError):
     """The client did not follow the script."""
 
 
@@ -322,14 +328,21 @@ class _Player:
         if match := re.fullmatch(r"(\d+) lines of (\d+)", mark):
             self._say("\n".join([f"{match[2]}-and more"] * (int(match[1]) - 1)).replace("\n", "\r\n"))
             self._say(f"{match[2]} and that is all")
+            self._over = True
             return
         if match := re.fullmatch(r"a line of (\d+) octets", mark):
             self._packet += b"250 " + b"x" * (int(match[1]) - 4)
+            self._over = True
+            return
+        if match := re.fullmatch(r"(\d+) seconds", mark):
+            self._client.wire_clock.advance(float(match[1]))
             return
         word, _, rest = mark.partition(" ")
         marks: dict[str, Callable[[str], object]] = {
             "hello:": self._hello,
             "takes": self._takes,
+            "refuses": self._refuses,
+            "no": self._no,
             "bye": self._bye,
             "next": lambda _: None,
             "octet": self._be_slow,
@@ -337,6 +350,8 @@ class _Player:
             "drop": lambda _: self._go(),
             "server": lambda _: self._go(),
             "silence": self._silence,
+            "503": self._refuse_everything,
+            "cut": lambda _: self._silence(""),
             "starttls": self._start_tls,
             "ctrl-c": lambda twice: self._client.interrupt_again() if twice else self._client.interrupt(),
             "cancel": lambda name: self._client.cancel(name),  # noqa: PLW0108 - there may be no client
@@ -366,6 +381,28 @@ class _Player:
         await self._play("C: MAIL", "S: 250 2.1.0 ok", f"C: RCPT {name}", "S: 250 2.1.5 ok", "C: DATA")
         await self._play("S: 354 go ahead", f"C: text of {name}", "C: .", f"S: 250 2.0.0 taken: {name}")
 
+    async def _refuses(self, what: str) -> None:
+        name, _, reply = what.partition(": ")
+        await self._play("C: MAIL", "S: 250 2.1.0 ok", f"C: RCPT {name}", f"S: {reply}", "-- no recipient --")
+
+    async def _no(self, what: str) -> None:
+        """Answer what was sent ahead of the refusal, up to the client's RSET."""
+        await self._flush()
+        ahead = {"recipient": ["DATA"], "sender": ["RCPT TO:", "DATA"]}[what]
+        while (line := (await self._line()).decode()) != "RSET":
+            if not ahead or not line.startswith(ahead.pop(0)):
+                raise Deviation(f"heard {line[:80]!r}")
+            await self._play("S: 503 5.5.1 not after that", "-- next packet --")
+        await self._play("S: 250 2.0.0 ok")
+
+    async def _refuse_everything(self, _: str) -> None:
+        self._over = True
+        while line := await self._reader.readline():
+            if line == b"RSET\r\n":
+                raise Deviation("the client stays")
+            self._say("503 5.5.1 not after that")
+            await self._flush()
+
     async def _bye(self, _: str) -> None:
         await self._play("C: QUIT", "S: 221 2.0.0 bye")
 
@@ -377,10 +414,10 @@ class _Player:
         self._writer.close()
 
     async def _silence(self, seconds: str) -> None:
+        self._over = True
         if seconds:
             self._client.wire_clock.advance(float(seconds))
         await self._rest()
-        self._over = True
 
     async def _start_tls(self, _: str) -> None:
         await self._writer.start_tls(self._relay.tls)

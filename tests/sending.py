@@ -16,6 +16,8 @@ from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import sqlalchemy as sa
+
 from pipeline.clock import Clock, to_us
 from pipeline.delivery.connect import Credentials, Opener
 from pipeline.delivery.desk import SendingDesk
@@ -32,6 +34,7 @@ from pipeline.store import history, operator, planning, queue, shared, world
 from pipeline.store.history import AttemptLine, LetterLine
 from pipeline.store.journal import Journal
 from pipeline.store.stock import StoreStock
+from pipeline.store.tables import letters
 from tests.clocks import FakeClock, LoadedDice
 
 CAMPAIGN = "mayday"
@@ -46,6 +49,7 @@ class Case:
     connections: int = 1
     letters_per_connection: int = 100
     sizes: dict[str, int] = field(default_factory=dict)  # octets of a letter's text, by name
+    deferred: dict[str, int] = field(default_factory=dict)  # how often a letter was put off before, by name
     limits: Limits = field(default_factory=lambda: Limits(per_recipient=None))
     schedule: Schedule = DEFAULT_SCHEDULE
     relay: Relay | None = None  # all but the port; None: plaintext on 127.0.0.1
@@ -132,6 +136,9 @@ class Sending:
         with self.world.campaign.writing() as connection:
             planning.plan(connection, planned, campaign=CAMPAIGN, now_us=now_us)
             queue.release(connection, now_us=now_us)
+            for name, times in self.case.deferred.items():
+                change = sa.update(letters).where(letters.c.email == address(name))
+                connection.execute(change.values(deferrals=times))
 
     # -- the run
 
@@ -140,7 +147,10 @@ class Sending:
         async with self._wired() as run:
             self.run = run
             self.task = asyncio.create_task(run.go())
-            await asyncio.wait({self.task})
+            try:
+                await asyncio.wait({self.task})
+            finally:
+                self.task.cancel()
             cancelled = self.task.cancelled()
             stop = None if cancelled else self.task.result()
             progress = run.progress

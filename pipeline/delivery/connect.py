@@ -1,12 +1,13 @@
 """Open, secure and log in: aiosmtplib's part of a session. The only file that imports it.
 
-`connect` tries a relay a few times (tenacity) as long as nothing was said about any letter, and returns a `Session` on
-the transport that aiosmtplib opened. The aiosmtplib object is kept for as long as the session lives and never called
-again: its protocol drops replies nobody waits for, ours does not.
+`connect` tries a relay a few times (tenacity) as long as nothing was said about any letter, and returns a
+`Session` on the transport that aiosmtplib opened. The aiosmtplib object is kept for as long as the session
+lives and never called again: its protocol drops replies nobody waits for, ours does not.
 
-TLS or nothing: `smtps:` is TLS from the first octet (RFC 8314), `smtp:` needs STARTTLS to succeed (RFC 3207), except to
-loopback without a user. TLS 1.2 at least, the system's trust store or `ca_file`, the host's name checked (RFC 8997,
-RFC 9325, RFC 9525). Login with PLAIN, LOGIN or XOAUTH2 inside TLS only (RFC 4954). The greeting is given five minutes.
+TLS or nothing: `smtps:` is TLS from the first octet (RFC 8314), `smtp:` needs STARTTLS to succeed (RFC 3207),
+except to loopback without a user. TLS 1.2 at least, the system's trust store or `ca_file`, the host's name
+checked (RFC 8997, RFC 9325, RFC 9525). Login with PLAIN, LOGIN or XOAUTH2 inside TLS only (RFC 4954). The
+greeting is given five minutes.
 
 Limits: no SCRAM, no CRAM-MD5 (it cannot be told from a downgrade), no client certificates.
 """
@@ -216,7 +217,8 @@ class Opener:
             if certificate := _certificate_trouble(trouble):
                 raise RelayRefusedUs(
                     f"the relay {name} could not prove who it is: {certificate}",
-                    "nothing was sent; if the relay has a certificate of its own making, name its CA file in relay.ca_file",
+                    "nothing was sent; if the relay has a certificate of its own making, name its CA file in "
+                    "relay.ca_file",
                 ) from None
             raise Unreached(
                 f"the relay {name} cannot be reached: {visible(str(trouble), limit=200)}"

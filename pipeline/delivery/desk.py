@@ -1,7 +1,7 @@
 """What every answer leads to: the verdict becomes a result in the journal, a count, a pause, a stop.
 
-The desk sits between the sessions and the journal. It alone turns a verdict into the letter's next state, so there is
-one place where a letter moves because of what a server said.
+The desk sits between the sessions and the journal. It alone turns a verdict into the letter's next state, so
+there is one place where a letter moves because of what a server said.
 """
 
 from __future__ import annotations
@@ -176,9 +176,7 @@ class SendingDesk:
                 return False  # the session ends as lost, and that is when the run backs off
             case Effect.SLOW:
                 self.relay_in_trouble(str(response))
-                return (
-                    verdict.next is not Next.NOT_BEGUN
-                )  # else out of step: trust nothing more
+                return verdict.next is not Next.NOT_BEGUN  # else out of step: trust nothing more
             case Effect.PAUSE:
                 self._hold_relay(QUOTA_PAUSE, str(response))
                 until = self._clock.now() + QUOTA_PAUSE

@@ -4,9 +4,9 @@
       ▲                                      │ answers
       └────────── settled ◄── desk ◄─────────┘──► journal
 
-`Run.go` opens as many connections as there is work for, keeps each busy, replaces those that are lost or worn out, and
-ends when the feed is over. `Run.wind_up` finishes the letters in flight and ends; cancelling `go` drops the connections,
-with every parcel in hand accounted for.
+`Run.go` opens as many connections as there is work for, keeps each busy, replaces those that are lost or worn
+out, and ends when the feed is over. `Run.wind_up` finishes the letters in flight and ends; cancelling `go`
+drops the connections, with every parcel in hand accounted for.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Run:
             await asyncio.gather(filling, *self._tasks)
         finally:
             for task in (filling, *self._tasks):
-                task.cancel()
+                task.cancel()  # again, if need be: asyncio.wait_for may swallow the first (CPython 86296)
             await asyncio.gather(filling, *self._tasks, return_exceptions=True)
         return self.feed.stop
 

@@ -1,8 +1,8 @@
 """From a letter to what goes on the wire: the envelope as the relay's offer allows it.
 
-RFC 5321 4.1.1.2-3 (MAIL, RCPT), RFC 1870 (SIZE), RFC 6152 (BODY=8BITMIME), RFC 6531 3.4 (SMTPUTF8), RFC 3461 4 (NOTIFY,
-ORCPT, RET, ENVID; xtext). A parameter is used only when it was offered. A letter the relay cannot take as it is never
-reaches MAIL: `Unfit` says why, in words.
+RFC 5321 4.1.1.2-3 (MAIL, RCPT), RFC 1870 (SIZE), RFC 6152 (BODY=8BITMIME), RFC 6531 3.4 (SMTPUTF8), RFC 3461
+4 (NOTIFY, ORCPT, RET, ENVID; xtext). A parameter is used only when it was offered. A letter the relay cannot
+take as it is never reaches MAIL: `Unfit` says why, in words.
 """
 
 from __future__ import annotations

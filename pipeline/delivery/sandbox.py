@@ -1,7 +1,7 @@
 """The sandbox relay: a real SMTP server in the process, so that the main job runs with no account.
 
-It files every letter into a Maildir, as a delivering server would (with Return-Path and Delivered-To in front, lines ended
-by LF), and accepts all recipients but three local parts that show what real relays do:
+It files every letter into a Maildir, as a delivering server would (with Return-Path and Delivered-To in
+front, lines ended by LF), and accepts all recipients but three local parts that show what real relays do:
 
     sandbox-defers@    450 the first time, accepted from then on
     sandbox-refuses@   550 5.1.1

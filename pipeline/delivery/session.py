@@ -1,18 +1,18 @@
 """One SMTP session: letters over a connection that is open, secured and logged in.
 
-`Wire` is the protocol on the transport: octets out, complete responses in, strictly in the order asked for, with a
-time limit per phase. `Session.converse` pulls parcels from a `Supply` and tells a `Desk` what became of each.
-There is one way of speaking, with three manners:
+`Wire` is the protocol on the transport: octets out, complete responses in, strictly in the order asked for,
+with a time limit per phase. `Session.converse` pulls parcels from a `Supply` and tells a `Desk` what became
+of each. There is one way of speaking, with three manners:
 
-    CHAINED  content and final dot of one letter, MAIL, RCPT and DATA of the next, in one write: one round trip
+    CHAINED  content and dot of one letter, MAIL, RCPT and DATA of the next, in one write: one round trip
     GROUPED  MAIL, RCPT and DATA in one write, the content alone: two round trips
     SINGLE   one command at a time: four round trips
 
-The phase of every letter is known at every moment. Permission for an attempt is asked for when its envelope goes out
-and must be there before the chunk that holds the final dot is handed to the transport; what is lost before that
-moment was not accepted, what is lost at or after it is in doubt. Permission denied with 354 in hand: the
-connection is aborted, never a dot - a lone dot would deliver an empty letter. A lone dot is right in one case only:
-the recipient was refused and DATA answered 354 all the same (RFC 2920 3.1).
+The phase of every letter is known at every moment. Permission for an attempt is asked for when its envelope
+goes out and must be there before the chunk that holds the final dot is handed to the transport; what is lost
+before that moment was not accepted, what is lost at or after it is in doubt. Permission denied with 354 in
+hand: the connection is aborted, never a dot - a lone dot would deliver an empty letter. A lone dot is right
+in one case only: the recipient was refused and DATA answered 354 all the same (RFC 2920 3.1).
 
 RFC 5321 4.1.1, 4.2, 4.5.3.2 (time limits), 3.8 (421 closes); RFC 2920 (pipelining).
 
@@ -23,7 +23,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -140,8 +141,9 @@ class Exchange:
 class Wire(asyncio.Protocol):
     """Octets out, responses in.
 
-    ``lost`` says why the connection is gone ("" while it is not). A reply nobody waits for closes the connection:
-    it is either a 421 or a sign that question and answer are out of step, and then no answer can be trusted.
+    ``lost`` says why the connection is gone ("" while it is not). A reply nobody waits for closes the
+    connection: it is either a 421 or a sign that question and answer are out of step, and then no answer can
+    be trusted.
     """
 
     def __init__(self, transport: asyncio.Transport, clock: Clock, timeouts: Timeouts) -> None:
@@ -176,7 +178,7 @@ class Wire(asyncio.Protocol):
         return exchange
 
     async def room(self) -> None:
-        """Wait until the transport's buffer has room, at most the time limit of a block; then it counts as lost."""
+        """Wait until the transport's buffer has room, at most the time limit of a block; then it is lost."""
         if self._room is None or self.lost:
             return
         self._limit(Phase.CONTENT)
@@ -197,15 +199,17 @@ class Wire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.lost:
             return
+        fault = ""
         try:
-            responses = self._reader.feed(data)
-        except ResponseFault as fault:
-            self.abort(str(fault))
-            return
+            responses: Sequence[Response] = self._reader.feed(data)
+        except ResponseFault as trouble:
+            responses, fault = trouble.before, str(trouble)
         for response in responses:
             self._take(response)
             if self.lost:
                 return
+        if fault:
+            self.abort(fault)
 
     def _take(self, response: Response) -> None:
         if not self._waiting:
@@ -312,8 +316,8 @@ class Session:
     async def converse(self, supply: Supply, desk: Desk) -> Ending:
         """Carry parcels from ``supply`` until it has none, the connection ends, or it is worn out.
 
-        Cancelled, or when supply or desk raise, it drops the connection; of every parcel in hand the desk has been
-        told before it returns.
+        Cancelled, or when supply or desk raise, it drops the connection; of every parcel in hand the desk has
+        been told before it returns.
         """
         try:
             while True:
@@ -322,7 +326,12 @@ class Session:
                     return ending
         except BaseException:
             self._wire.abort("stopped")
-            await self._abandon(desk)
+            account = asyncio.ensure_future(self._abandon(desk))
+            while not account.done():
+                with suppress(
+                    asyncio.CancelledError
+                ):  # being told again to stop does not cut the account short
+                    await asyncio.shield(account)
             raise
 
     async def quit(self) -> None:
@@ -351,7 +360,7 @@ class Session:
             await exchange.done
         ending = self._settle_content(exchange, desk)
         if follower is None or self._permission is None:
-            return ending
+            return ending or (None if self.alive else Ending.LOST)
         if ending is not None or exchange is None:
             await self._release(desk, Phase.MAIL, self._wire.lost or "the connection was given up")
             return ending or Ending.LOST
@@ -380,7 +389,7 @@ class Session:
         return Ending.WORN if self._left <= 0 else Ending.DRAINED
 
     async def _write(self, follower: Parcel | None) -> Exchange | None:
-        """Hand content and envelope to the transport; None when the connection was lost before the final dot."""
+        """Hand content and envelope to the transport; None when the connection was lost before the dot."""
         envelope = b"" if follower is None else b"%b\r\n%b\r\nDATA\r\n" % (follower.mail, follower.rcpt)
         phases = () if follower is None else (Phase.MAIL, Phase.RCPT, Phase.DATA)
         if self._content is None:
@@ -415,10 +424,9 @@ class Session:
         if self._envelope is not None and dislikes_chaining(answer):
             desk.not_begun(content, Phase.DOT, str(answer))
             return self._dislike()
-        wanted = desk.answered(content, Phase.DOT, answer)
-        if self._wire.lost:
-            return Ending.LOST
-        return None if wanted else self._unwanted()
+        if desk.answered(content, Phase.DOT, answer):
+            return None  # the envelope behind it may have its answers, even if the connection is gone by now
+        return self._unwanted() if self.alive else Ending.LOST
 
     async def _settle_envelope(
         self,
@@ -429,7 +437,7 @@ class Session:
         chained: bool,
         desk: Desk,
     ) -> Ending | None:
-        """Read MAIL, RCPT and DATA; the parcel becomes the content to write when all is well and permitted."""
+        """Read MAIL, RCPT and DATA; all well and permitted, the parcel becomes the content to write."""
         mail, rcpt, data = (exchange.answer(phase) for phase in (Phase.MAIL, Phase.RCPT, Phase.DATA))
         phase, refusal = _refusal(mail, rcpt, data)
         if refusal is None and data is None:
@@ -446,7 +454,7 @@ class Session:
         return await self._after_refusal(mail, data, wanted=wanted)
 
     def _go_or_abort(self, parcel: Parcel, *, permitted: bool, desk: Desk) -> Ending | None:
-        """354 in hand: the content goes out if the fence stands; else the connection is dropped, without a dot."""
+        """354 in hand: the content goes out if the fence stands; else the connection is dropped, no dot."""
         self._envelope = None
         if not permitted:
             self._wire.abort("permission denied")
@@ -460,7 +468,7 @@ class Session:
     async def _after_refusal(
         self, mail: Response | None, data: Response | None, *, wanted: bool
     ) -> Ending | None:
-        """Bring the server back to where a new envelope may begin, unless the connection is not wanted any more."""
+        """Bring the server back to where a new envelope may begin, unless the connection is not wanted."""
         if self._wire.lost:
             return Ending.LOST
         if not wanted:
@@ -529,7 +537,7 @@ class Session:
 def _refusal(
     mail: Response | None, rcpt: Response | None, data: Response | None
 ) -> tuple[Phase, Response | None]:
-    """Return the phase that decides, with the answer that refuses the envelope; None where none came, or all is well."""
+    """Return the phase that decides, and the answer that refuses; None where none came or all is well."""
     if mail is None or not mail.accepted:
         return Phase.MAIL, mail
     if rcpt is None or not rcpt.accepted:

@@ -1,10 +1,10 @@
 """Which letter goes next, and when: the queue seen through limits, hours, opt-outs and the operator's word.
 
-A `Feed` hands letters to sessions, each when its turn has come: every limit it falls under has been asked, in the store,
-and has room. A letter that must wait is set aside, and others go first; what opens within this run (a pace) is waited
-for, what does not (a quota, office hours, a held domain) is left for a later run and counted - or waited for as well
-when the run follows. A slot of a pace is taken only when a session is waiting for it, so a slow answer never makes two
-letters leave together.
+A `Feed` hands letters to sessions, each when its turn has come: every limit it falls under has been asked, in
+the store, and has room. A letter that must wait is set aside, and others go first; what opens within this run
+(a pace) is waited for, what does not (a quota, office hours, a held domain) is left for a later run and
+counted - or waited for as well when the run follows. A slot of a pace is taken only when a session is waiting
+for it, so a slow answer never makes two letters leave together.
 
 Limits: at most 10,000 letters are set aside at a time; while that many wait, no further ones are looked at.
 """
@@ -65,7 +65,7 @@ class Stock(Protocol):
     """What a feed asks of the store."""
 
     async def read_due(self, most: int) -> list[Letter]:
-        """Return up to ``most`` further letters that are due; each letter once, unless `from_the_start` was said."""
+        """Return up to ``most`` further due letters; each of them once, unless `from_the_start` was said."""
 
     def from_the_start(self) -> None:
         """Look at the whole queue again."""
@@ -155,8 +155,8 @@ def _claim(name: str, limit: Limit, label: str, *, run_wide: bool = False) -> Cl
 class Feed:
     """Letters whose turn it is.
 
-    One task runs `fill`; sessions call the rest. A letter goes fresh (read) -> cleared (hours, holds) -> ready (opt-outs
-    asked, limits taken) -> handed out -> settled, or is set aside until a time.
+    One task runs `fill`; sessions call the rest. A letter goes fresh (read) -> cleared (hours, holds) ->
+    ready (opt-outs asked, limits taken) -> handed out -> settled, or is set aside until a time.
     """
 
     def __init__(self, stock: Stock, rules: Rules, *, clock: Clock, progress: Progress) -> None:
@@ -168,6 +168,7 @@ class Feed:
         self._aside: list[tuple[int, int, Letter]] = []
         self._cleared: deque[Letter] = deque()
         self._ready: deque[Letter] = deque()
+        self._unused: deque[Letter] = deque()  # were ready and will not go; their limits are to be given back
         self._order = 0
         self._blocked_until_us = 0
         self._slow_until = 0.0
@@ -184,7 +185,7 @@ class Feed:
     # -- for sessions
 
     async def next(self) -> Letter | None:
-        """Wait for a letter's turn; None when the wait would be too long for an open connection, or all is done."""
+        """Wait for a letter's turn; None when that is too long for an open connection, or all is done."""
         self._waiters += 1
         try:
             while (letter := self.next_now()) is None:
@@ -242,8 +243,11 @@ class Feed:
         self._demand.set()
 
     def hold_domain(self, domain: str, why: str) -> None:
-        """Leave letters to a domain for a later run."""
+        """Leave letters to a domain for a later run, those that are ready included."""
         self._held_domains[domain] = why
+        self._unused.extend(letter for letter in self._ready if letter.domain == domain)
+        self._ready = deque(letter for letter in self._ready if letter.domain != domain)
+        self._demand.set()
 
     # -- the one task that fills
 
@@ -257,12 +261,16 @@ class Feed:
                     await self._fill_once()
         finally:
             self._finished = True
-            while self._ready and self.stop is not None:
-                await self._stock.put_back(self._rules.claims(self._ready.pop()))
+            if self.stop is not None:
+                self._unused.extend(self._ready)
+                self._ready.clear()
+            await self._return_unused()
             self._tell()
 
     async def _fill_once(self) -> None:
         """Take one step: clear some letters, make some ready, or wait for whatever may come next."""
+        for letter in await self._return_unused():
+            await self._is_closed(letter)
         await self._clear(max(1, self._wanted()))
         if not self._cleared:
             await self._nothing_to_clear()
@@ -284,6 +292,14 @@ class Feed:
                 self._grant(letter, refusal)
         self._tell()
 
+    async def _return_unused(self) -> list[Letter]:
+        """Give back the limits of letters that were ready and will not go; return those letters."""
+        letters = list(self._unused)
+        self._unused.clear()
+        for letter in letters:
+            await self._stock.put_back(self._rules.claims(letter))
+        return letters
+
     def _wanted(self) -> int:
         """How many more letters should be ready. A slot of a pace is taken only for a session that waits."""
         if self._rules.paced:
@@ -301,7 +317,7 @@ class Feed:
                 self._cleared.append(letter)
 
     async def _draw(self) -> Letter | None:
-        """Return the next letter to look at: one set aside whose time has come, else the next of the queue."""
+        """Return the next letter to look at: one set aside whose time has come, else of the queue."""
         if self._aside and self._aside[0][0] <= to_us(self._clock.now()):
             return heapq.heappop(self._aside)[2]
         if not self._fresh and len(self._aside) < SET_ASIDE_LIMIT:
@@ -375,14 +391,14 @@ class Feed:
             self._tell()
             await self._wait_for_demand(min(self._seconds_ahead(), POLL_S))
             return
-        self._exhausted = True
-        self._tell()
-        in_flight = self._in_flight
+        under_way = self._under_way  # before and after: a letter may be handed out or settled meanwhile
         await self._stock.settle()
         self._fresh.extend(await self._stock.read_due(READ_AHEAD))
+        self._exhausted = not self._fresh
+        self._tell()
         if self._fresh:
             return
-        if in_flight or self._ready:
+        if under_way or self._under_way:
             await self._wait_for_demand(POLL_S)
         elif self._rules.follow and (due := await self._stock.next_due()) is not None:
             self._progress.waiting, self._progress.waiting_until = "letters that are due later", due
@@ -390,6 +406,11 @@ class Feed:
             await self._wait_for_demand(POLL_S)
         else:
             self._finished = True
+
+    @property
+    def _under_way(self) -> int:
+        """Letters handed out, or about to be, that may yet come back."""
+        return self._in_flight + len(self._ready) + len(self._unused)
 
     def _slow_seconds(self) -> float:
         """Seconds until the relay's trouble is thought to be over."""

@@ -1,7 +1,7 @@
 """The trip switch: when refusals mean that something is wrong with us, stop before the list is burned.
 
-Pure; fed with every definite answer, it says when to stop a domain or the run. An accepted letter resets the rows it
-belongs to.
+Pure; fed with every definite answer, it says when to stop a domain or the run. An accepted letter resets the
+rows it belongs to.
 
     3 policy refusals in a row at one recipient domain   that domain waits
     10 refusals in a row, whatever the domain            the run stops
@@ -43,7 +43,7 @@ class TripSwitch:
         self._domain_row.pop(domain, None)
 
     def refused(self, domain: str, *, policy: bool) -> Trip:
-        """Take note of a refusal that counts; ``policy``: it spoke about us, not about the address or the letter."""
+        """Take note of a refusal that counts; ``policy``: it spoke about us, not about address or letter."""
         self._answers += 1
         self._row += 1
         if policy:

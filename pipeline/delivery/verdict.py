@@ -1,7 +1,7 @@
 """Whose fault is a refusal, and what comes next? One table.
 
-`judge` takes the phase and the server's response; `judge_loss` the phase in which an answer failed to come. The first
-row that fits decides:
+`judge` takes the phase and the server's response; `judge_loss` the phase in which an answer failed to come.
+The first row that fits decides:
 
     answer                                               whose     next             address   run
     2yz to the dot                                       nobody    sent                       goes on
@@ -10,7 +10,8 @@ row that fits decides:
       "sending quota", 452 4.5.3
     4yz or 5yz that speaks of rate, too many,            us        due later                  slows down
       throttling, x.7.28
-    421                                                  relay     due later                  new connection, slows
+    421                                                  relay     due later                  reconnects, slows
+    552 5.3.4, 5.2.3 at MAIL, or 552 that says "size"    letter    failed
     5yz at MAIL                                          us        queued                     stops (exit 4)
     4yz at MAIL                                          relay     due later                  slows down
     5.7.x, "spam", "blocked", "blacklist", "policy"      us        due later                  trips the switch
@@ -24,10 +25,11 @@ row that fits decides:
     lost before the final dot was handed over            relay     not begun                  new connection
     lost at or after it                                  relay     in doubt                   new connection
 
-"Due later" is the next step of the schedule; after the last step the letter has failed ("gave up"). A policy refusal
-keeps its letter in the queue although it is a 5yz: it speaks about us, and once SPF or the relay's opinion is mended
-the letter can still go. RFC 5321 4.2.1 and 4.5.3.1.10 (452/552 are temporary here: one recipient a transaction),
-RFC 3463, RFC 5248, RFC 7504 (556); the vendors' codes are those of their sender guidelines.
+"Due later" is the next step of the schedule; after the last step the letter has failed ("gave up"). A policy
+refusal keeps its letter in the queue although it is a 5yz: it speaks about us, and once SPF or the relay's
+opinion is mended the letter can still go. RFC 5321 4.2.1 and 4.5.3.1.10 (452/552 are temporary here: one recipient a
+transaction), RFC 1870 6.1, RFC 3463, RFC 5248, RFC 7504 (556); the vendors' codes are those of their sender
+guidelines.
 
 Limits: texts are read in English only, as servers write them.
 """
@@ -96,7 +98,8 @@ class Row:
 
 LOGIN = Verdict(
     "login", Fault.US, Next.KEEP, Effect.STOP,
-    advice="check relay.url's user and the password (password_file, password_command); some providers want an app password or auth = \"xoauth2\"",
+    advice="check relay.url's user and the password (password_file, password_command); some providers want "
+    'an app password or auth = "xoauth2"',
 )  # fmt: skip
 SENDER_REFUSED = Verdict(
     "sender refused", Fault.US, Next.KEEP, Effect.STOP,
@@ -111,7 +114,8 @@ RATE = Verdict(
 )
 POLICY = Verdict(
     "policy", Fault.US, Next.LATER, Effect.TRIP,
-    advice="the letter was refused as unwanted; check SPF, DKIM and DMARC of the author's domain and the relay's reputation",
+    advice="the letter was refused as unwanted; check SPF, DKIM and DMARC of the author's domain and "
+    "the relay's reputation",
 )  # fmt: skip
 CLOSING = Verdict("closing", Fault.RELAY, Next.LATER, Effect.SLOW)
 RELAY_BUSY = Verdict("relay busy", Fault.RELAY, Next.LATER, Effect.SLOW)
@@ -125,9 +129,7 @@ ACCEPTED = Verdict("accepted", Fault.NOBODY, Next.SENT)
 OUT_OF_STEP = Verdict("out of step", Fault.RELAY, Next.NOT_BEGUN, Effect.SLOW)
 LOST_BEFORE = Verdict("not begun", Fault.RELAY, Next.NOT_BEGUN, Effect.SLOW)
 LOST_AFTER = Verdict("in doubt", Fault.RELAY, Next.DOUBT, Effect.SLOW)
-UNUSED = Verdict(
-    "not begun", Fault.NOBODY, Next.NOT_BEGUN
-)  # given up before its content went out
+UNUSED = Verdict("not begun", Fault.NOBODY, Next.NOT_BEGUN)  # given up before its content went out
 
 _LOGIN_CODES = {530, 534, 535, 538}
 _LOGIN_STATUS = {"7.8", "7.9", "7.11", "7.30"}
@@ -140,7 +142,8 @@ _QUOTA_TEXT = re.compile(
     r"|(message|recipient)s? (per|a) (day|hour)", re.IGNORECASE,
 )  # fmt: skip
 _RATE_TEXT = re.compile(
-    r"\brate\b.{0,12}\b(limit|exceed)|\btoo (many|fast|much)\b.{0,30}\b(message|mail|connection|recipient|request|session|quick)"
+    r"\brate\b.{0,12}\b(limit|exceed)"
+    r"|\btoo (many|fast|much)\b.{0,30}\b(message|mail|connection|recipient|request|session|quick)"
     r"|\bthrottl|\bslow down\b|\btoo fast\b|\bunusual rate\b", re.IGNORECASE,
 )  # fmt: skip
 _FULL_TEXT = re.compile(
@@ -193,6 +196,12 @@ def _is_content(phase: Phase, answer: Response) -> bool:
     return answer.permanent and (detail in {"3.4", "2.3"} or detail.startswith("6.") or answer.code == 523)
 
 
+def _is_size_at_mail(phase: Phase, answer: Response) -> bool:
+    """The one 5yz at MAIL that is not about us: SIZE= was too much for the relay (RFC 1870 6.1)."""
+    said = answer.status in {"5.3.4", "5.2.3"} or (answer.code == 552 and "size" in answer.text.lower())
+    return phase is Phase.MAIL and answer.permanent and said
+
+
 def _is_dead(phase: Phase, answer: Response) -> bool:
     return phase in {Phase.RCPT, Phase.DOT} and (answer.status in _DEAD_STATUS or answer.code == 556)
 
@@ -204,6 +213,7 @@ TABLE: tuple[Row, ...] = (
     Row(_is_quota, QUOTA),
     Row(_is_rate, RATE),
     Row(lambda phase, answer: answer.code == 421, CLOSING),
+    Row(_is_size_at_mail, TOO_LARGE),
     Row(lambda phase, answer: phase is Phase.MAIL and answer.permanent, SENDER_REFUSED),
     Row(lambda phase, answer: phase is Phase.MAIL, RELAY_BUSY),
     Row(_is_full, FULL),

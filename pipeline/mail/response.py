@@ -1,19 +1,20 @@
 """The server's answer: read from the wire, one value from there to the report.
 
-Implements RFC 5321 4.2 (replies, multi-line replies, decisions by the first digit) and RFC 2034/3463 (enhanced
-status codes). A `Response` is stored whole and never parsed again.
+Implements RFC 5321 4.2 (replies, multi-line replies, decisions by the first digit) and RFC 2034/3463
+(enhanced status codes). A `Response` is stored whole and never parsed again.
 
 Where the basic code and the enhanced code contradict each other the basic code wins: `status` carries the
 enhanced subject and detail under the basic code's class; `enhanced` keeps what was said.
 
-Limits: a line may have 8,192 octets and a whole response 65,536 (RFC 5321 asks for 512 a line; real servers send
-more); what is longer, or has no three digits in front, is a `ResponseFault`: the connection is not to be trusted.
-Text is kept to 1,000 characters with everything unprintable escaped.
+Limits: a line may have 8,192 octets and a whole response 65,536 (RFC 5321 asks for 512 a line; real servers
+send more); what is longer, or has no three digits in front, is a `ResponseFault`: the connection is not to be
+trusted. Text is kept to 1,000 characters with everything unprintable escaped.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.problem import visible
@@ -26,7 +27,11 @@ _ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?:\s+|$)")
 
 
 class ResponseFault(Exception):
-    """What came from the server is not an SMTP reply."""
+    """What came is not an SMTP reply; ``before`` holds the replies that came whole before it."""
+
+    def __init__(self, message: str, before: Sequence[Response] = ()) -> None:
+        super().__init__(message)
+        self.before = tuple(before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,37 +86,40 @@ def response(code: int, text: str) -> Response:
 class ResponseReader:
     """Cuts a stream of octets into responses."""
 
-    __slots__ = ("_buffer", "_lines")
+    __slots__ = ("_buffer", "_lines", "_size")
 
     def __init__(self) -> None:
         self._buffer = b""
-        self._lines: list[bytes] = []
+        self._lines: list[bytes] = []  # of the response that is not complete
+        self._size = 0  # octets in them
 
     def feed(self, data: bytes) -> list[Response]:
         """Take the next octets from the wire; return the responses that are now complete, in order.
 
         Raises ResponseFault for anything that is not a reply. A line may end in CRLF or a bare LF.
         """
-        data = self._buffer + data
-        *complete, self._buffer = data.split(b"\n")
-        if len(self._buffer) > LINE_LIMIT:
-            raise ResponseFault("a reply line without an end")
-        out = []
+        *complete, self._buffer = (self._buffer + data).split(b"\n")
+        out: list[Response] = []
         for line in complete:
-            if len(line) > LINE_LIMIT:
-                raise ResponseFault("a reply line longer than 8,192 octets")
-            line = line.rstrip(b"\r")
-            if not _is_reply_line(line):
-                raise ResponseFault(
-                    f"not an SMTP reply: {visible(line.decode('utf-8', 'replace'), limit=80)}"
-                )
-            self._lines.append(line)
+            self._check(line, out)
+            self._lines.append(line.rstrip(b"\r"))
+            self._size += len(line)
             if line[3:4] != b"-":
                 out.append(_join(self._lines))
-                self._lines = []
-            elif sum(map(len, self._lines)) > RESPONSE_LIMIT:
-                raise ResponseFault("a reply longer than 65,536 octets")
+                self._lines, self._size = [], 0
+        if len(self._buffer) > LINE_LIMIT:
+            raise ResponseFault("a reply line without an end", out)
         return out
+
+    def _check(self, line: bytes, before: Sequence[Response]) -> None:
+        """Raise ResponseFault unless ``line`` may stand in a reply, and the reply is not too long by now."""
+        if len(line) > LINE_LIMIT:
+            raise ResponseFault("a reply line longer than 8,192 octets", before)
+        if self._size + len(line) > RESPONSE_LIMIT:
+            raise ResponseFault("a reply longer than 65,536 octets", before)
+        if not _is_reply_line(line.rstrip(b"\r")):
+            shown = visible(line.rstrip(b"\r").decode("utf-8", "replace"), limit=80)
+            raise ResponseFault(f"not an SMTP reply: {shown}", before)
 
 
 def _is_reply_line(line: bytes) -> bool:
