@@ -1,4 +1,7 @@
-"""The program's commands, put together."""
+"""The program's commands, put together.
+
+Modules of commands load at once; what they need to work is imported inside them.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,23 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import EXIT_CODES
-from pipeline.cli.place import Place
+from pipeline.cli.place import Place, Voice
+
+EXIT_CODES = """\b
+Exit codes, the first that applies:
+  130  interrupted
+    6  the store cannot be written
+    2  usage, config or data: nothing was sent
+    4  the relay refused us (login, TLS, policy): stopped, nothing lost
+    5  another run on this host holds this campaign
+    1  in this run a letter failed for good, or letters are in doubt
+    3  letters wait for a later run (deferred, limit, quota, hours)
+    0  nothing left to do now
+"""
 
 app = typer.Typer(
     name="campaign",
     help="Letters of a campaign: checked, written, sent at a pace, each exactly once.",
-    epilog=EXIT_CODES,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -22,13 +35,17 @@ app = typer.Typer(
 )
 
 
-@app.callback(invoke_without_command=True, epilog=f"\b{EXIT_CODES}")
+@app.callback(invoke_without_command=True, epilog=EXIT_CODES)
 def campaign(
     context: typer.Context,
     directory: Annotated[
         Path,
         typer.Option(
-            "--directory", "-C", metavar="DIR", help="The campaign's folder.", show_default="this folder"
+            "--directory",
+            "-C",
+            metavar="DIR",
+            help="The campaign's folder; without it, this one.",
+            show_default=False,
         ),
     ] = Path(),
     settings: Annotated[
@@ -47,15 +64,18 @@ def campaign(
 
         typer.echo(f"campaign {installed('letter-campaign')}")
         raise typer.Exit
-    context.obj = Place(directory, tuple(settings or ()))
-    if context.invoked_subcommand is None:
-        if not (directory / "campaign.toml").exists():
-            typer.echo(context.get_help())
-            raise typer.Exit
-        from pipeline.cli.status import show_status
-        from pipeline.cli.place import Voice
+    place = context.obj = Place(directory, tuple(settings or ()))
+    if context.invoked_subcommand is not None:
+        return
+    if directory == Path() and not settings and not (directory / "campaign.toml").exists():
+        from pipeline.cli.telling import next_step
 
-        show_status(context.obj, Voice())
+        typer.echo(context.get_help())
+        next_step("`campaign init DIR` begins a campaign in a new folder")
+        return
+    from pipeline.cli.status import show_status
+
+    show_status(place, Voice())
 
 
 def _add_commands() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import Json, Quiet, Verbose
+from pipeline.cli.options import Json, Quiet, Verbose, Why
 from pipeline.cli.place import Place
 from pipeline.errors import Unusable
 
@@ -21,27 +21,29 @@ def cancel(
     context: typer.Context,
     who: Annotated[
         list[str] | None,
-        typer.Argument(help="Addresses, numbers or Message-IDs; without any, every letter that waits."),
+        typer.Argument(
+            metavar="WHO", help="Addresses, numbers or Message-IDs; without any, every letter that waits."
+        ),
     ] = None,
-    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="Why; it is kept with the letter.")] = "",
+    why: Why = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before withdrawing all.")] = False,
     json: Json = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Withdraw letters that wait, also while a send is running; what was accepted cannot be called back."""
+    """Withdraw letters that wait. Also while a send is running; what was accepted cannot be called back."""
     from pipeline.cli.deciding import decide
-    from pipeline.cli.show import key_of
+    from pipeline.cli.telling import ask
     from pipeline.delivery.letter import State
     from pipeline.store import operator
 
     place: Place = context.obj
-    names = None if not who or who == ["all"] else [key_of(name) for name in who]
+    names = None if not who or who == ["all"] else who
     if names is None and not yes:
         if not sys.stdin.isatty():
             raise Unusable("this would withdraw every letter that waits", "say `campaign cancel --yes`")
-        if not typer.confirm("Withdraw every letter that waits?", err=True):
-            raise Unusable("nothing was withdrawn")
+        if ask("Withdraw every letter that waits? Type yes").lower() not in ("y", "yes"):
+            raise Unusable("not confirmed; nothing was withdrawn")
     decide(
         place,
         names,
@@ -51,6 +53,7 @@ def cancel(
         done="withdrawn",
         nothing="no such letter waits",
         json=json,
+        quiet=quiet,
         locked=False,
         next_="`campaign status`; `campaign resend ADDRESS` takes it back",
     )

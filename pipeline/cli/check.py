@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.cli.options import Json, Quiet, Verbose, level
 from pipeline.cli.place import Place, Voice
-from pipeline.errors import BadInput, ExitCode
+from pipeline.errors import BadInput, CampaignError, ExitCode, Unusable
+
+if TYPE_CHECKING:
+    from pipeline.cli.folder import Checked
+    from pipeline.problem import Problem
 
 
 def add(app: typer.Typer) -> None:
@@ -30,84 +36,104 @@ def check(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Check configuration, list and templates; write every letter in memory. Sends nothing."""
+    """Check everything, and write every letter in memory. Sends nothing."""
     place: Place = context.obj
     raise typer.Exit(check_campaign(place, Voice(json, level(verbose, quiet)), online=online, strict=strict))
 
 
 def check_campaign(place: Place, voice: Voice, *, online: bool, strict: bool) -> int:
-    """Check, tell, and return the exit code."""
+    """Check, tell, and return the exit code. Raises StoreUnwritable after all else was told."""
     from pipeline.cli.folder import check_folder, has_warnings
-    from pipeline.cli.telling import next_step, out, out_json, tell_problems
+    from pipeline.cli.suppressions import suppressed_keys
+    from pipeline.cli.telling import out_json
     from pipeline.problem import errors
 
     try:
         checked = check_folder(place.settings, clock=place.clock)
-    except BadInput as bad:
+    except Unusable as bad:
         if not voice.json:
             raise
-        out_json(_document(place, None, bad.problems, suppressed=0))
+        out_json(_document(None, _problems_of(bad), suppressed=0))
         return int(ExitCode.UNUSABLE)
     problems = list(checked.problems)
     if online:
         from pipeline.cli.online import check_online
 
         problems += check_online(place, checked)
-    suppressed = _count_suppressed(place, checked)
-    failed = bool(errors(problems))
+    trouble = None
+    suppressed = 0
+    try:
+        suppressed = len(suppressed_keys(place, [recipient.address.key for recipient in checked.ready]))
+    except CampaignError as unwritable:
+        trouble = unwritable
     if voice.json:
-        out_json(_document(place, checked, problems, suppressed=suppressed))
+        out_json(_document(checked, [*problems, *_problems_of(trouble)], suppressed=suppressed))
     else:
-        tell_problems(problems, sys.stdout)
-        if problems:
-            out()
-        if voice.level >= 0:
-            for line in _words(
-                checked, suppressed, len(errors(problems)), len(problems) - len(errors(problems))
-            ):
-                out(line)
-            next_step(
-                "mend the errors above, then `campaign check`"
-                if failed
-                else "`campaign preview`, then `campaign send`"
-            )
-    if failed:
+        _tell(checked, problems, voice, suppressed=suppressed, ready=trouble is None and not errors(problems))
+    if trouble is not None:
+        if not voice.json:
+            raise trouble
+        return int(trouble.exit_code)
+    if errors(problems):
         return int(ExitCode.UNUSABLE)
     return int(ExitCode.FAILED) if strict and has_warnings(problems) else int(ExitCode.DONE)
 
 
-def _words(checked: Any, suppressed: int, bad: int, warned: int) -> list[str]:
-    from collections import Counter
+def _problems_of(error: CampaignError | None) -> list[Problem]:
+    """Return what ended the check as problems, for those who read JSON."""
+    from pipeline.config import FILE
+    from pipeline.problem import Problem
+
+    if error is None:
+        return []
+    code = "store" if error.exit_code is ExitCode.STORE_UNWRITABLE else "unusable"
+    found = list(error.problems) if isinstance(error, BadInput) else []
+    return found or [Problem(FILE, 0, 0, code, error.message, error.hint)]
+
+
+def _tell(
+    checked: Checked, problems: Sequence[Problem], voice: Voice, *, suppressed: int, ready: bool
+) -> None:
+    from pipeline.cli.telling import next_step, out, tell_problems
+
+    tell_problems(problems, sys.stdout)
+    if voice.level < 0:
+        return
+    if problems:
+        out()
+    for line in _words(checked, problems, suppressed=suppressed, ready=ready):
+        out(line)
+    next_step(
+        "`campaign preview`, then `campaign send`" if ready else "mend the errors, then `campaign check`"
+    )
+
+
+def _words(checked: Checked, problems: Sequence[Problem], *, suppressed: int, ready: bool) -> Iterator[str]:
+    from pipeline.cli.telling import counted
+    from pipeline.problem import errors
 
     languages = Counter(recipient.language for recipient in checked.ready)
-    intake = checked.intake
-    lines = [
-        f"{intake.file}: {intake.rows} rows, {len(checked.ready)} letters can be written"
-        + (
-            f" ({', '.join(f'{number} {language}' for language, number in sorted(languages.items()))})"
-            if languages
-            else ""
-        )
-    ]
+    intake, letters = checked.intake, counted(len(checked.ready), "letter")
+    each = ", ".join(f"{number} {language}" for language, number in sorted(languages.items()))
+    yield f"{intake.file}: {counted(intake.rows, 'row')}, {letters} can be written" + (
+        f" ({each})" if each else ""
+    )
     for number, word in (
         (intake.rejected, "rejected"),
         (intake.duplicates, "merged into an equal row"),
         (len(intake.excluded), "left out by exclude = yes"),
-        (suppressed, "suppressed: they will not be written to"),
+        (suppressed, "suppressed: not to be written to"),
     ):
         if number:
-            lines.append(f"  {number} {word}")
-    lines.append("everything is in order" if not bad and not warned else f"{bad} errors, {warned} warnings")
-    return lines
+            yield f"  {number} {word}"
+    bad = len(errors(problems))
+    if problems:
+        yield f"{counted(bad, 'error')}, {counted(len(problems) - bad, 'warning')}"
+    elif ready:
+        yield "everything is in order"
 
 
-def _count_suppressed(place: Place, checked: Any) -> int:
-    from pipeline.cli.suppressions import suppressed_keys
-
-    return len(suppressed_keys(place, [recipient.address.key for recipient in checked.ready]))
-
-
-def _document(place: Place, checked: Any, problems: Any, *, suppressed: int) -> dict[str, Any]:
+def _document(checked: Checked | None, problems: Sequence[Problem], *, suppressed: int) -> dict[str, Any]:
     from pipeline.cli.telling import SCHEMA, problem_json
     from pipeline.problem import errors
 

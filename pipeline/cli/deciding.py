@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 from pipeline.cli.place import Place
 from pipeline.cli.suppressions import opened
-from pipeline.cli.telling import moment, next_step, out, out_json
+from pipeline.cli.telling import SCHEMA, counted, moment, next_step, out, out_json
 from pipeline.clock import to_us
 from pipeline.delivery.letter import State
 from pipeline.errors import Unusable
+from pipeline.mail.address import AddressFault, address_key
 from pipeline.store import operator, queue
 from pipeline.store.lock import RunLock
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 Decision = Callable[..., int]
 
@@ -27,12 +32,13 @@ def decide(
     done: str,
     nothing: str,
     json: bool,
+    quiet: bool,
     locked: bool,
     next_: str,
 ) -> None:
     """Apply ``decision`` to the letters in ``states`` that ``names`` name (None: all of them), and tell.
 
-    ``locked``: no run may be at work meanwhile. Raises Unusable when no letter fits.
+    ``locked``: no run may be at work meanwhile. Raises Unusable when one of the names fits no letter.
     """
     now_us = to_us(place.clock.now())
     with opened(place) as world:
@@ -43,16 +49,33 @@ def decide(
             ids = (
                 operator.in_state(connection, states)
                 if names is None
-                else operator.find(connection, names, states)
+                else _named(connection, names, states, nothing=nothing)
             )
             number = decision(connection, ids, why=why, now_us=now_us)
-    if not number and names is not None:
-        raise Unusable(
-            nothing, "`campaign status` shows where letters are, `campaign show ADDRESS` one of them"
-        )
     if json:
-        out_json({"schema": 1, "letters": number})
+        out_json({"schema": SCHEMA, "letters": number})
         return
-    out(f"{number} letter{'' if number == 1 else 's'} {done}" if number else nothing)
-    if number:
-        next_step(next_)
+    if not quiet:
+        out(f"{counted(number, 'letter')} {done}" if number else nothing)
+        next_step(next_ if number else "`campaign status`")
+
+
+def _named(
+    connection: sa.Connection, names: Sequence[str], states: Sequence[State], *, nothing: str
+) -> list[int]:
+    """Return the letters; Unusable, and nothing is decided, when one of the names fits none."""
+    found = {name: operator.find(connection, spellings(name), states) for name in names}
+    if unknown := [name for name, ids in found.items() if not ids]:
+        raise Unusable(
+            f"{nothing}: {', '.join(unknown)}",
+            "`campaign status` shows where letters are, `campaign show WHO` tells one letter's story",
+        )
+    return sorted({letter for ids in found.values() for letter in ids})
+
+
+def spellings(who: str) -> list[str]:
+    """Return what ``who`` may stand for: a letter's number, a Message-ID with or without <>, an address."""
+    try:
+        return [who, f"<{who}>", address_key(who)]
+    except AddressFault:
+        return [who, f"<{who}>"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.clock import Clock
 from pipeline.config import Settings
-from pipeline.delivery.compose import Composer, Draft
+from pipeline.delivery.compose import Composer, Draft, NotAttachable
 from pipeline.errors import BadInput, Unusable
 from pipeline.letters.attachments import Place as Written
 from pipeline.letters.attachments import find_attachments
@@ -30,20 +30,12 @@ CONFIG = "campaign.toml"
 _CHECKED_ID = "<checked@check.invalid>"
 
 
-class NotAttachable(Exception):
-    """Files that a letter should carry and cannot."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__()
-        self.problems = tuple(problems)
-
-
 @dataclass(frozen=True, slots=True)
 class Checked:
     """A campaign's folder as it was read.
 
-    ``ready`` are the recipients whose letters can be written. ``of_rows`` are the problems that each concern one row, so
-    that leaving it out mends them; ``of_all`` the others.
+    ``ready`` are the recipients whose letters can be written. ``of_rows`` are the problems that each
+    concern one row, so that leaving it out mends them; ``of_all`` the others.
     """
 
     settings: Settings
@@ -225,7 +217,10 @@ def _inside(root: Path, name: str) -> Path:
 
 
 def _read_templates(root: Path) -> dict[str, str]:
-    """Return the texts below templates/ that letters are made from. Raises BadInput for one that cannot be read."""
+    """Return the texts below templates/ that letters are made from.
+
+    Raises BadInput for one that cannot be read.
+    """
     sources: dict[str, str] = {}
     problems: list[Problem] = []
     for path in sorted((root / TEMPLATES).glob("*")):

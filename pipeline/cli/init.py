@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -23,8 +24,8 @@ subject = "An open question to {{ recipient.office }}"
 +++
 {{ recipient.salutation }}
 
-we write to {{ recipient.office }} about a matter of public concern. Say here, in a few sentences, what happened, where,
-and how you know.
+we write to {{ recipient.office }} about a matter of public concern. Say here, in a few sentences, what
+happened, where, and how you know.
 
 We ask you to:
 
@@ -48,13 +49,13 @@ def add(app: typer.Typer) -> None:
 def init(
     context: typer.Context,
     directory: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="Where; without it, this folder.")
+        Path | None, typer.Argument(metavar="DIR", help="Where; without it, this folder.")
     ] = None,
     json: Json = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Write a commented campaign.toml, a list of one row and a template. Never overwrites anything."""
+    """Write a new campaign: settings, a list, a template. Never overwrites anything."""
     from pipeline.cli.telling import next_step, out, out_json
     from pipeline.config import sample_config
 
@@ -85,9 +86,9 @@ def init(
     if not quiet:
         for file in files:
             out(f"wrote {folder / file}")
-        where = "" if folder.resolve() == Path.cwd() else f"-C {folder} "
+        where = "" if folder.resolve() == Path.cwd() else f"-C {quote(str(folder))} "
         next_step(
-            f"`campaign {where}check`, then `campaign {where}send`: it goes to the sandbox until you name a relay"
+            f"`campaign {where}check`, then `campaign {where}send`: into the sandbox, until you name a relay"
         )
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import defaultdict
 
+from pipeline.cli.access import credentials
 from pipeline.cli.folder import Checked
 from pipeline.cli.place import Place
-from pipeline.config import read_password
-from pipeline.delivery.connect import Credentials, Opener, Unreached
+from pipeline.delivery.connect import Opener, Unreached
 from pipeline.delivery.relay import RelayKind
 from pipeline.delivery.session import Manner
 from pipeline.errors import CampaignError
@@ -67,11 +66,7 @@ async def _login(place: Place) -> list[Problem]:
     if relay.kind is RelayKind.SANDBOX:
         return []
     try:
-        password = read_password(settings, environ=os.environ)
-        credentials = (
-            Credentials(relay.user, password.reveal) if password is not None and relay.user else None
-        )
-        opener = Opener(relay, credentials=credentials, clock=place.clock, dice=place.dice, tries=1)
+        opener = Opener(relay, credentials=credentials(settings), clock=place.clock, dice=place.dice, tries=1)
         connection = await opener.connect(Manner.SINGLE)
         await connection.session.quit()
     except Unreached as trouble:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from pipeline.cli.options import Json, Quiet, Verbose
+from pipeline.cli.options import Json, Quiet, Verbose, Why
 from pipeline.cli.place import Place
 
 
@@ -18,16 +16,14 @@ def add(app: typer.Typer) -> None:
 
 def pause(
     context: typer.Context,
-    why: Annotated[
-        str, typer.Option("--why", metavar="TEXT", help="Why; shown to whoever tries to send.")
-    ] = "",
+    why: Why = "",
     json: Json = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Stop all sending within seconds, also a running send; letters stay where they are."""
+    """Stop all sending within seconds. A running send stops too; letters stay where they are."""
     from pipeline.cli.suppressions import opened
-    from pipeline.cli.telling import next_step, out, out_json
+    from pipeline.cli.telling import SCHEMA, next_step, out, out_json
     from pipeline.clock import to_us
     from pipeline.store import operator
 
@@ -35,16 +31,16 @@ def pause(
     with opened(place) as world, world.campaign.writing() as connection:
         operator.pause(connection, why=why, now_us=to_us(place.clock.now()))
     if json:
-        out_json({"schema": 1, "paused": True})
+        out_json({"schema": SCHEMA, "paused": True})
     elif not quiet:
         out("paused: nothing is sent until `campaign resume`")
         next_step("`campaign resume` when letters may go again")
 
 
 def resume(context: typer.Context, json: Json = False, verbose: Verbose = 0, quiet: Quiet = False) -> None:
-    """Let sending go on; also: say that this store is the one in use, after a copy, a move or a restored backup."""
+    """Let sending go on. Also says that this store is the one in use, after a copy or a restored backup."""
     from pipeline.cli.suppressions import opened
-    from pipeline.cli.telling import next_step, out, out_json
+    from pipeline.cli.telling import SCHEMA, next_step, out, out_json
     from pipeline.clock import to_us
     from pipeline.store import operator
     from pipeline.store.world import accept_place, why_not_here
@@ -57,13 +53,11 @@ def resume(context: typer.Context, json: Json = False, verbose: Verbose = 0, qui
         with world.campaign.writing() as connection:
             was_paused = operator.resume(connection, now_us=to_us(place.clock.now()), why=elsewhere)
     if json:
-        out_json({"schema": 1, "paused": False, "accepted_place": elsewhere})
+        out_json({"schema": SCHEMA, "paused": False, "accepted_place": elsewhere})
         return
     if elsewhere:
         out(f"this store is now the one in use ({elsewhere})")
-        out(
-            "letters that another copy has sent since would be sent again: `campaign cancel ADDRESS` those you know of"
-        )
+        out("what another copy has sent since would be sent again: `campaign cancel` those you know of")
     if not quiet:
         out("sending may go on" if was_paused or elsewhere else "nothing was paused")
         next_step("`campaign send`")

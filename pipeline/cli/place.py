@@ -62,7 +62,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """How a command speaks: ``json`` documents on stdout, else words; ``level`` -1 quiet, 0 normal, 1 and 2 verbose."""
+    """How a command speaks: ``json`` on stdout, else words; ``level`` -1 quiet, 0 normal, 1 verbose."""
 
     json: bool = False
     level: int = 0

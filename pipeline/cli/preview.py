@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +27,9 @@ def preview(
     context: typer.Context,
     who: Annotated[
         str | None,
-        typer.Argument(help="An address, or a language; without it the first letter of each language."),
+        typer.Argument(
+            metavar="WHO", help="An address, or a language; without it the first letter of each language."
+        ),
     ] = None,
     out_dir: Annotated[
         Path | None,
@@ -42,7 +42,7 @@ def preview(
 ) -> None:
     """Show letters as their readers will see them. Sends nothing."""
     from pipeline.cli.folder import check_folder
-    from pipeline.cli.telling import next_step, out, out_json, tell_problems
+    from pipeline.cli.telling import SCHEMA, counted, next_step, out, out_json, tell_problems
     from pipeline.problem import errors
 
     place: Place = context.obj
@@ -53,14 +53,15 @@ def preview(
     if out_dir is not None:
         names = _write(checked, chosen, out_dir, place)
         if json:
-            out_json({"schema": 1, "written": names})
-        else:
-            out(f"{len(names)} letters written to {out_dir}")
+            out_json({"schema": SCHEMA, "written": names})
+        elif not quiet:
+            out(f"{counted(len(names), 'letter')} written to {out_dir}")
+            next_step("open them in a mail program; `campaign send --to YOUR-ADDRESS` for a test copy")
         return
     if open_:
         _open(checked, chosen, place)
     if json:
-        out_json({"schema": 1, "letters": [_document(checked, recipient) for recipient in chosen]})
+        out_json({"schema": SCHEMA, "letters": [_document(checked, recipient) for recipient in chosen]})
         return
     for number, recipient in enumerate(chosen):
         if number:
@@ -71,7 +72,7 @@ def preview(
 
 
 def _chosen(checked: Checked, who: str | None, *, everyone: bool) -> Sequence[Recipient]:
-    from pipeline.cli.show import key_of
+    from pipeline.cli.deciding import spellings
 
     if not checked.ready:
         raise Unusable("there is no letter that could be shown", "`campaign check` says what is wrong")
@@ -82,7 +83,8 @@ def _chosen(checked: Checked, who: str | None, *, everyone: bool) -> Sequence[Re
             if everyone
             else [firsts[name] for name in checked.settings.languages if name in firsts]
         )
-    found = [r for r in checked.ready if r.address.key == key_of(who)]
+    names = spellings(who)
+    found = [r for r in checked.ready if r.address.key in names]
     if not found:
         found = [r for r in checked.ready if r.language == who]
         found = found if everyone else found[:1]
@@ -99,23 +101,23 @@ def _lines(checked: Checked, recipient: Recipient) -> list[str]:
     from pipeline.problem import visible
 
     words = checked.composer.render(draft_of(recipient))
-    author, name = checked.settings.author, recipient.name
-    lines = [
-        f"From:    {author.name} <{author.address.written}>",
-        f"To:      {f'{name} <{recipient.address.written}>' if name else recipient.address.written}",
-    ]
-    if checked.settings.reply_to is not None:
-        lines.append(
-            f"Reply-To: {checked.settings.reply_to.name} <{checked.settings.reply_to.address.written}>"
-        )
-    lines.append(f"Subject: {words.subject}")
-    names = (*checked.settings.attachments, *words.attachments, *recipient.attachments)
-    if names:
-        lines.append(f"Files:   {', '.join(names)}")
-    return [visible(line) for line in lines] + [
-        "",
-        *(visible(line) for line in words.text.rstrip("\n").split("\n")),
-    ]
+    settings = checked.settings
+    names = (*settings.attachments, *words.attachments, *recipient.attachments)
+    head = {
+        "From": _mailbox(settings.author.name, settings.author.address.written),
+        "To": _mailbox(recipient.name, recipient.address.written),
+        "Reply-To": _mailbox(settings.reply_to.name, settings.reply_to.address.written)
+        if settings.reply_to
+        else "",
+        "Subject": words.subject,
+        "Files": ", ".join(names),
+    }
+    lines = [f"{name + ':':<10}{value}" for name, value in head.items() if value]
+    return [visible(line) for line in [*lines, "", *words.text.rstrip("\n").split("\n")]]
+
+
+def _mailbox(name: str, address: str) -> str:
+    return f"{name} <{address}>" if name else address
 
 
 def _document(checked: Checked, recipient: Recipient) -> dict[str, object]:
@@ -150,17 +152,23 @@ def _write(checked: Checked, chosen: Sequence[Recipient], folder: Path, place: P
 
 def _plain(address: str) -> str:
     """Return an address as a part of a file name."""
-    return "".join(c if c.isalnum() or c in "@.-_" else "_" for c in address)[:80]
+    return "".join(c if c.isascii() and (c.isalnum() or c in "@.-_") else "_" for c in address)[:80]
 
 
 def _open(checked: Checked, chosen: Sequence[Recipient], place: Place) -> None:
+    import webbrowser
+
     from pipeline.cli.folder import draft_of
+    from pipeline.cli.telling import err
     from pipeline.store.world import FOLDER
 
     folder = place.root.resolve() / FOLDER / "preview"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for recipient in chosen:
         page = folder / f"{recipient.line:06d}-{recipient.language}.html"
-        page.write_text(checked.composer.render(draft_of(recipient)).html, "utf-8")
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            page.write_text(checked.composer.render(draft_of(recipient)).html, "utf-8")
+        except OSError as trouble:
+            raise Unusable(f"{page} cannot be written: {trouble.strerror}") from None
         if not webbrowser.open(page.as_uri()):
-            print(page, file=sys.stderr)  # noqa: T201 - no browser here: say where it is
+            err(f"there is no browser here; the page is {page}")

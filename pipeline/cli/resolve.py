@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import Json, Quiet, Verbose
+from pipeline.cli.options import Json, Quiet, Verbose, Why
 from pipeline.cli.place import Place
 from pipeline.errors import Unusable
 
@@ -19,7 +19,8 @@ def add(app: typer.Typer) -> None:
 def resolve(
     context: typer.Context,
     who: Annotated[
-        list[str] | None, typer.Argument(help="Addresses, numbers or Message-IDs; `all` for every one.")
+        list[str] | None,
+        typer.Argument(metavar="WHO", help="Addresses, numbers or Message-IDs; `all` for every one."),
     ] = None,
     sent: Annotated[
         bool, typer.Option("--sent", help="The relay had taken them: count them as sent.")
@@ -27,16 +28,13 @@ def resolve(
     resend: Annotated[
         bool, typer.Option("--resend", help="The relay had not taken them: queue the same letters again.")
     ] = False,
-    why: Annotated[
-        str, typer.Option("--why", metavar="TEXT", help="How you know; it is kept with the letter.")
-    ] = "",
+    why: Why = "",
     json: Json = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """List letters in doubt, or settle them. In doubt is a letter whose connection was lost behind its final dot."""
+    """List letters in doubt, or settle them. In doubt: all of it went out, and no answer came."""
     from pipeline.cli.deciding import decide
-    from pipeline.cli.show import key_of
     from pipeline.delivery.letter import State
     from pipeline.store import operator
 
@@ -45,6 +43,8 @@ def resolve(
         raise Unusable(
             "--sent and --resend say opposite things", "settle some letters with the one, some with the other"
         )
+    if who and not (sent or resend):
+        raise Unusable("say what became of them", "--sent: they were taken; --resend: they were not")
     if not (sent or resend):
         _list(place, json=json, quiet=quiet)
         return
@@ -53,16 +53,17 @@ def resolve(
             "say which letters", "an address, a number or a Message-ID of `campaign resolve`'s list, or all"
         )
     settle = operator.settle_as_sent if sent else operator.settle_as_unsent
-    names = None if who == ["all"] else [key_of(name) for name in who]
+    names = None if who == ["all"] else who
     decide(
         place,
         names,
         (State.IN_DOUBT,),
         settle,
         why=why,
-        done="settled: they count as sent" if sent else "queued again, with the same bytes and Message-ID",
+        done="settled as sent" if sent else "queued again, with the same bytes and Message-ID",
         nothing="no such letter is in doubt",
         json=json,
+        quiet=quiet,
         locked=True,
         next_="`campaign send`" if resend else "`campaign status`",
     )
@@ -70,8 +71,9 @@ def resolve(
 
 def _list(place: Place, *, json: bool, quiet: bool) -> None:
     from pipeline.cli.suppressions import opened
-    from pipeline.cli.telling import moment, next_step, out, out_json, table
+    from pipeline.cli.telling import SCHEMA, moment, next_step, out, out_json
     from pipeline.delivery.letter import State
+    from pipeline.problem import visible
     from pipeline.store import history
 
     with opened(place) as world, world.campaign.reading() as connection:
@@ -80,7 +82,7 @@ def _list(place: Place, *, json: bool, quiet: bool) -> None:
     if json:
         out_json(
             {
-                "schema": 1,
+                "schema": SCHEMA,
                 "in_doubt": [
                     {
                         "letter": line.id,
@@ -98,22 +100,16 @@ def _list(place: Place, *, json: bool, quiet: bool) -> None:
     if not doubts:
         if not quiet:
             out("no letter is in doubt")
+            next_step("`campaign status`")
         return
-    head = ("letter", "to", "handed over", "relay", "Message-ID")
-    rows = [
-        (
-            str(line.id),
-            line.email,
-            moment(line.last_attempt_at) if line.last_attempt_at else "-",
-            relays[line.id],
-            line.message_id,
-        )
-        for line in doubts
-    ]
-    for text in table([head, *rows]):
-        out(text)
-    out(
-        "\nThe relay may have taken them or not. Look for the Message-ID in its log, in your Sent folder or in a copy you"
-    )
-    out("get, then: `campaign resolve --sent LETTER...` or `campaign resolve --resend LETTER...`")
-    next_step("`campaign resolve --sent` or `--resend`, with the letters' numbers")
+    for line in doubts:
+        at = moment(line.last_attempt_at) if line.last_attempt_at else "-"
+        out(visible(f"letter {line.id} to {line.email}"))
+        out(visible(f"  handed to {relays[line.id]} at {at}"))
+        out(f"  Message-ID {line.message_id}")
+    out()
+    out("The relay may have taken them or not. Look for the Message-ID in its log, in your Sent folder or")
+    out("in a copy you get. Then, with letter numbers or addresses:")
+    out("  campaign resolve --sent LETTER...      it was taken: count it as sent")
+    out("  campaign resolve --resend LETTER...    it was not: send the same letter again")
+    next_step("`campaign resolve --sent ...` or `campaign resolve --resend ...`")

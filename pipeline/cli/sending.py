@@ -6,31 +6,31 @@ lock ── recover ── plan ── (release) ── Sending.go ── summar
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from pipeline.cli.access import credentials, manner
 from pipeline.cli.folder import Checked
+from pipeline.cli.pacing import effective_limits, show_limits
 from pipeline.cli.place import Place
-from pipeline.clock import to_us
-from pipeline.config import read_password
+from pipeline.cli.summing import Summary
+from pipeline.cli.telling import err
+from pipeline.clock import from_us, to_us
 from pipeline.delivery.connect import Credentials, Opener
 from pipeline.delivery.desk import SendingDesk
 from pipeline.delivery.dispatch import Run
 from pipeline.delivery.letter import Letter, Parcel, Result, State
-from pipeline.delivery.limits import Limits, Pace, show_limit
+from pipeline.delivery.limits import Limits, Pace
 from pipeline.delivery.parcel import Packing
 from pipeline.delivery.plan import plan_letters
-from pipeline.delivery.relay import BodyEncoding, Pipelining, Relay, RelayKind
+from pipeline.delivery.relay import BodyEncoding, Relay, RelayKind
 from pipeline.delivery.sandbox import sandbox_relay
-from pipeline.delivery.session import Manner
 from pipeline.delivery.supply import Feed, Progress, Rules, Stop
-from pipeline.errors import ExitCode, Unusable, first_that_applies
+from pipeline.errors import ExitCode, Unusable
 from pipeline.mail.identity import letter_token
 from pipeline.recipients.suppression import suppression_hash
 from pipeline.store import history, ledger, operator, planning, queue, shared
@@ -38,7 +38,6 @@ from pipeline.store.journal import Journal
 from pipeline.store.stock import StoreStock
 from pipeline.store.world import (
     World,
-    WorldName,
     accept_place,
     begin_run,
     end_run,
@@ -46,8 +45,9 @@ from pipeline.store.world import (
     why_not_here,
 )
 
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: the terminal is gone
+RESUME = "`campaign resume` lets it go on"
 CALM_GAP_US = 500_000  # a pace slower than two a second needs one connection only
-MANNERS = {Pipelining.AUTO: Manner.CHAINED, Pipelining.GROUPED: Manner.GROUPED, Pipelining.OFF: Manner.SINGLE}
 
 Told = Callable[[Parcel, Result], None]
 
@@ -63,46 +63,16 @@ class Wishes:
     now: bool = False
 
 
-@dataclass(slots=True)
-class Summary:
-    """What a run did, and where the campaign stands after it."""
-
-    progress: Progress
-    stop: Stop | None
-    counts: history.Counts
-    exit_code: ExitCode
-    notes: list[str] = field(default_factory=list)
-    unrecorded: Sequence[Result] = ()
-
-    @property
-    def remaining(self) -> int:
-        """Letters that wait: planned and queued."""
-        return self.counts.by_state[State.PLANNED] + self.counts.by_state[State.QUEUED]
-
-    def document(self) -> dict[str, Any]:
-        """Return the last line of `send --json`."""
-        return {
-            "type": "summary",
-            "schema": 1,
-            "sent": self.progress.sent,
-            "failed": self.progress.failed,
-            "deferred": self.progress.deferred,
-            "suppressed": self.progress.suppressed,
-            "in_doubt": self.counts.by_state[State.IN_DOUBT],
-            "remaining": self.remaining,
-            "exit": int(self.exit_code),
-        }
-
-
 def prepare(place: Place, world: World, checked: Checked) -> planning.Planning:
-    """Find what an earlier run left open, and bring the letters in line with the list. Call it with the lock held.
+    """Find what an earlier run left open, and bring the letters in line with the list. Call it with the
+    lock held.
 
     Raises Unusable when this store may not be the one in use.
     """
     if why := why_not_here(world):
         raise Unusable(
             f"this campaign's store may have been sent from elsewhere: {why}",
-            "sending from it could send letters twice; if this is the one to go on with, say so: `campaign resume`",
+            "it could send letters twice; if this is the one to go on with, say so: `campaign resume`",
         )
     accept_place(world, clock=place.clock)
     now_us = to_us(place.clock.now())
@@ -123,31 +93,6 @@ def plan(place: Place, world: World, checked: Checked, connection: Any, now_us: 
     return planning.plan(connection, planned, campaign=settings.key, now_us=now_us)
 
 
-def effective_limits(place: Place) -> Limits:
-    """Return the limits that hold in this world: none in the sandbox, unless asked for."""
-    limits = place.settings.limits
-    sandbox = place.settings.relay.kind is RelayKind.SANDBOX
-    return limits if limits.in_sandbox or not sandbox else Limits(per_recipient=None)
-
-
-def show_limits(limits: Limits) -> str:
-    """Return the limits in a line, for people and for the audit line."""
-    parts = [
-        f"{name} {show_limit(limit)}"
-        for name, limit in (
-            ("relay", limits.relay),
-            ("day", limits.day),
-            ("per domain", limits.per_domain),
-            ("per recipient", limits.per_recipient),
-        )
-        if limit is not None
-    ]
-    parts += [f"{domain} {show_limit(limit)}" for domain, limit in limits.domains.items()]
-    if limits.hours is not None:
-        parts.append(f"hours {limits.hours}")
-    return ", ".join(parts) or "none"
-
-
 class Sending:
     """One run over an open, locked, planned world."""
 
@@ -165,29 +110,17 @@ class Sending:
         self.notes: list[str] = []
 
     def go(self) -> Summary:
-        """Send; returns when nothing is left to do now. Raises CampaignError for what stops it before it begins."""
-        secret = self._credentials()
-        return asyncio.run(self._go(secret))
+        """Send, until nothing is left to do now. Raises CampaignError for what stops it before it begins."""
+        return asyncio.run(self._go(credentials(self._place.settings)))
 
     # -- wiring
 
-    def _credentials(self) -> Credentials | None:
-        settings = self._place.settings
-        password = read_password(settings, environ=os.environ)
-        if password is None or settings.relay.user is None:
-            return None
-        first = [password]
-
-        def secret() -> str:
-            fresh = first.pop() if first else read_password(settings, environ=os.environ)
-            return fresh.reveal() if fresh is not None else ""
-
-        return Credentials(settings.relay.user, secret)
-
-    async def _go(self, credentials: Credentials | None) -> Summary:
+    async def _go(self, login: Credentials | None) -> Summary:
         place, world, settings = self._place, self._world, self._place.settings
-        limits = effective_limits(place)
+        limits = effective_limits(settings)
         now_us = to_us(place.clock.now())
+        if why := is_paused(world):
+            return self._finish(None, Stop(f"all sending is paused: {why}", ExitCode.WAITING, RESUME))
         with world.campaign.writing() as connection:
             if self._wishes.now:
                 queue.make_due(connection, now_us=now_us)
@@ -199,10 +132,10 @@ class Sending:
             if self._wishes.now:
                 ledger.lift(connection, settings.relay.account)
             held = ledger.held(connection, [settings.relay.account], now_us=now_us)
-        if hold := held.get(settings.relay.account):
-            return self._finish(None, self._held(hold))
         if not self.progress.total and not self._wishes.follow:
             return self._finish(None, None)
+        if hold := held.get(settings.relay.account):
+            return self._finish(None, _held(hold))
         run_id = begin_run(
             world,
             command=self._wishes.command,
@@ -216,7 +149,7 @@ class Sending:
         async with AsyncExitStack() as stack:
             relay = await self._relay(stack)
             rules = self._rules(relay, limits, hash_key)
-            stop, unrecorded = await self._send(journal, relay, rules, credentials)
+            stop, unrecorded = await self._send(journal, relay, rules, login)
         journal.close()
         return self._finish(run_id, stop, unrecorded)
 
@@ -242,7 +175,7 @@ class Sending:
         )
 
     async def _send(
-        self, journal: Journal, relay: Relay, rules: Rules, credentials: Credentials | None
+        self, journal: Journal, relay: Relay, rules: Rules, login: Credentials | None
     ) -> tuple[Stop | None, Sequence[Result]]:
         place, world, settings = self._place, self._world, self._place.settings
         stock = StoreStock(world.campaign, world.common, journal, clock=place.clock, only=self._wishes.only)
@@ -257,7 +190,7 @@ class Sending:
             hold_relay=self._hold_relay,
             told=self._told,
         )
-        opener = Opener(relay, credentials=credentials, clock=place.clock, dice=place.dice)
+        opener = Opener(relay, credentials=login, clock=place.clock, dice=place.dice)
         run = Run(
             feed=feed,
             desk=desk,
@@ -265,7 +198,7 @@ class Sending:
             packing=self._packing(relay),
             progress=self.progress,
             unsendable=self._unsendable,
-            manner=MANNERS[settings.relay.pipelining],
+            manner=manner(settings),
             connections=rules.sessions,
         )
         self._run = run
@@ -287,21 +220,21 @@ class Sending:
         def interrupted() -> None:
             self._interrupts += 1
             if self._interrupts == 1:
-                self._say("finishing the letters in flight; Ctrl-C again stops at once")
+                err("\nfinishing the letters in flight; Ctrl-C again stops at once")
                 run.wind_up("interrupted")
             else:
                 task.cancel()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ENDINGS:
             loop.add_signal_handler(number, interrupted)
         try:
             return await task
         except asyncio.CancelledError:
             if self._interrupts < 2:
                 raise
-            return Stop("stopped", ExitCode.INTERRUPTED, "")
+            return Stop("interrupted", ExitCode.INTERRUPTED)
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in ENDINGS:
                 loop.remove_signal_handler(number)
 
     def _packing(self, relay: Relay) -> Packing:
@@ -332,20 +265,6 @@ class Sending:
         with self._world.common.writing() as connection:
             ledger.hold(connection, self._place.settings.relay.account, until_us=until, why=why)
 
-    def _say(self, text: str) -> None:
-        print(f"\n{text}" if sys.stderr.isatty() else text, file=sys.stderr)  # noqa: T201 - while the bar is shown
-
-    @staticmethod
-    def _held(hold: tuple[int, str]) -> Stop:
-        from pipeline.clock import from_us
-
-        until, why = hold
-        return Stop(
-            f"the relay is left alone until {from_us(until):%Y-%m-%d %H:%M} UTC: {why}",
-            ExitCode.WAITING,
-            "`campaign send --now` tries all the same",
-        )
-
     # -- the end
 
     def _finish(self, run_id: int | None, stop: Stop | None, unrecorded: Sequence[Result] = ()) -> Summary:
@@ -353,8 +272,7 @@ class Sending:
         now_us = to_us(place.clock.now())
         with world.campaign.reading() as connection:
             counts = history.counts(connection, now_us=now_us)
-        summary = Summary(progress, stop, counts, ExitCode.DONE, self.notes, unrecorded)
-        summary.exit_code = _exit_code(summary)
+        summary = Summary(progress, stop, counts, tuple(self.notes), unrecorded)
         if run_id is not None:
             end_run(
                 world,
@@ -369,23 +287,12 @@ class Sending:
         return summary
 
 
-def _exit_code(summary: Summary) -> ExitCode:
-    codes = [ExitCode.DONE]
-    if summary.stop is not None:
-        codes.append(summary.stop.exit_code)
-    if summary.unrecorded:
-        codes.append(ExitCode.STORE_UNWRITABLE)
-    if summary.progress.failed or summary.counts.by_state[State.IN_DOUBT]:
-        codes.append(ExitCode.FAILED)
-    if summary.remaining:
-        codes.append(ExitCode.WAITING)
-    return first_that_applies(codes)
-
-
-def world_words(world: World) -> str:
-    """Return the world for people."""
-    return (
-        "the sandbox (nothing leaves this machine)" if world.name is WorldName.SANDBOX else "the real world"
+def _held(hold: tuple[int, str]) -> Stop:
+    until_us, why = hold
+    return Stop(
+        f"the relay is left alone until {from_us(until_us):%Y-%m-%d %H:%M} UTC: {why}",
+        ExitCode.WAITING,
+        "`campaign send --now` tries all the same",
     )
 
 

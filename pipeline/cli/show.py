@@ -23,18 +23,21 @@ def add(app: typer.Typer) -> None:
 
 def show(
     context: typer.Context,
-    who: Annotated[str, typer.Argument(help="An address, a letter's number, or a Message-ID.")],
+    who: Annotated[
+        str, typer.Argument(metavar="WHO", help="An address, a letter's number, or a Message-ID.")
+    ],
     json: Json = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """One letter's story: every attempt, every answer of the server, and why it is where it is."""
+    """Tell one letter's story: attempts, answers, state."""
+    from pipeline.cli.deciding import spellings
     from pipeline.cli.suppressions import opened, suppressed_keys
-    from pipeline.cli.telling import out, out_json
+    from pipeline.cli.telling import SCHEMA, next_step, out, out_json
     from pipeline.store import history
 
     place: Place = context.obj
-    key = key_of(who)
+    key = spellings(who)[-1]  # the address key, where it is an address
     with opened(place) as world, world.campaign.reading() as connection:
         found = history.find_letters(connection, key, who)
         stories = [_story(connection, line) for line in found]
@@ -43,13 +46,13 @@ def show(
     if not stories and not barred:
         raise Unusable(
             f"there is no letter to {who} in this world ({named})",
-            "give an address as in the list, a letter's number, or a Message-ID; `campaign send` plans letters",
+            "give an address of the list, a letter's number or a Message-ID; `campaign send` plans letters",
         )
     if json:
         suppression = barred.get(key)
         out_json(
             {
-                "schema": 1,
+                "schema": SCHEMA,
                 "world": named,
                 "letters": stories,
                 "suppressed": {
@@ -68,16 +71,21 @@ def show(
     for story in stories:
         for text in _lines(story, place):
             out(text)
+    next_step(_next(stories[0]["state"] if stories else "suppressed"))
 
 
-def key_of(who: str) -> str:
-    """Return the recipient key for an address; any other text as it is."""
-    from pipeline.mail.address import AddressFault, address_key
-
-    try:
-        return address_key(who)
-    except AddressFault:
-        return who
+def _next(state: str) -> str:
+    match state:
+        case "in_doubt":
+            return "`campaign resolve`"
+        case "failed" | "cancelled" | "expired":
+            return "`campaign resend WHO` to try it again"
+        case "planned" | "queued":
+            return "`campaign send`"
+        case "suppressed":
+            return "`campaign suppress list`"
+        case _:
+            return "`campaign status`"
 
 
 def _story(connection: sa.Connection, line: LetterLine) -> dict[str, Any]:

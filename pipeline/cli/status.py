@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import time
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli.options import Json, Quiet, Verbose, level
 from pipeline.cli.place import Place, Voice
+from pipeline.errors import Unusable
 
 if TYPE_CHECKING:
     from pipeline.report.figures import Note, Standing
+    from pipeline.store.history import Counts
     from pipeline.store.world import World
 
 BAR = 30
+LOOK_AGAIN_S = 2
 LISTED = 10
 
 
@@ -32,9 +36,9 @@ def status(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Letters by state, what waits and until when, what needs a person."""
+    """Show letters by state, and what needs a person."""
     voice = Voice(json, level(verbose, quiet))
-    if watch and not json:
+    if watch:
         _watch(context.obj, voice)
         return
     show_status(context.obj, voice)
@@ -54,16 +58,25 @@ def show_status(place: Place, voice: Voice) -> None:
 
 
 def _watch(place: Place, voice: Voice) -> None:
+    """Show it again and again until Ctrl-C."""
+    import asyncio
+
+    from pipeline.cli.telling import lively
+
+    if voice.json or not lively(sys.stdout):
+        raise Unusable("--watch draws on a terminal", "without it, `campaign status` says the same once")
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_draw(place))
+
+
+async def _draw(place: Place) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    try:
-        with Live(refresh_per_second=4) as live:
-            while True:
-                live.update(Text("\n".join(status_lines(read_standing(place), place))))
-                time.sleep(2)
-    except KeyboardInterrupt:
-        return
+    with Live(auto_refresh=False) as live:
+        while True:
+            live.update(Text("\n".join(status_lines(read_standing(place), place))), refresh=True)
+            await place.clock.sleep(LOOK_AGAIN_S)
 
 
 def read_standing(place: Place) -> Standing:
@@ -87,14 +100,14 @@ def read_standing(place: Place) -> Standing:
             deferred=counts.deferred,
             replies=replies,
             next_due=from_us(due) if due is not None else None,
-            notes=_notes(place, world),
-            running_since="now" if is_held(world.lock_path) else "",
+            notes=_notes(place, world, counts),
+            running=is_held(world.lock_path),
         )
     finally:
         world.close()
 
 
-def _notes(place: Place, world: World) -> list[Note]:
+def _notes(place: Place, world: World, counts: Counts) -> list[Note]:
     from pipeline.clock import from_us, to_us
     from pipeline.delivery.letter import State
     from pipeline.report.figures import Note
@@ -125,6 +138,9 @@ def _notes(place: Place, world: World) -> list[Note]:
         for line in doubts
     ]
     notes += [Note("failed", f"failed: {line.email}: {line.why}") for line in failed]
+    for state, listed in ((State.IN_DOUBT, doubts), (State.FAILED, failed)):
+        if more := counts.by_state[state] - len(listed):
+            notes.append(Note(str(state), f"{str(state).replace('_', ' ')}: and {more} more"))
     if name := sync_folder(world.campaign.path):
         notes.append(
             Note(
@@ -138,19 +154,19 @@ def _notes(place: Place, world: World) -> list[Note]:
 
 def status_lines(standing: Standing, place: Place) -> list[str]:
     """Return the words of `status`."""
+    from pipeline.cli.pacing import relay_words
     from pipeline.cli.telling import table
     from pipeline.delivery.letter import State
+    from pipeline.problem import visible
 
-    world = (
-        "sandbox: nothing leaves this machine" if standing.world == "sandbox" else place.settings.relay.name
-    )
-    lines = [f"{standing.campaign}  ({world})"]
-    if standing.running_since:
+    sandbox = standing.world == "sandbox"
+    lines = [f"{standing.campaign}  ({relay_words(place.settings.relay)})"]
+    if standing.running:
         lines.append("a run is at work now")
     words = {
         State.PLANNED: "planned, not released yet",
         State.QUEUED: "queued" + (f", {standing.deferred} of them due later" if standing.deferred else ""),
-        State.SENT: "sent: accepted by the relay",
+        State.SENT: f"sent: {'filed in the outbox' if sandbox else 'accepted by the relay'}",
         State.FAILED: "failed",
         State.IN_DOUBT: "in doubt",
         State.SUPPRESSED: "suppressed",
@@ -162,17 +178,17 @@ def status_lines(standing: Standing, place: Place) -> list[str]:
         for state, number in standing.letters.items()
         if number
     ]
-    rows.append((f"{standing.total:>8}", "", "letters in all"))
+    rows.append((f"{standing.total:>8}", "", f"letter{'' if standing.total == 1 else 's'} in all"))
     lines += table(rows)
     if standing.replies:
         lines.append("replies: " + ", ".join(f"{number} {kind}" for kind, number in standing.replies.items()))
     if standing.next_due is not None and standing.next_due > place.clock.now():
         lines.append(f"next due: {standing.next_due.astimezone(place.settings.timezone):%Y-%m-%d %H:%M %Z}")
     for note in standing.notes:
-        lines.append(f"! {note.message}" + (f"\n  {note.hint}" if note.hint else ""))
+        lines.append(f"! {visible(note.message)}" + (f"\n  {note.hint}" if note.hint else ""))
     return lines
 
 
 def _bar(number: int, total: int) -> str:
-    filled = round(BAR * number / total) if total else 0
-    return "█" * max(filled, 1 if number else 0) + "·" * (BAR - max(filled, 1 if number else 0))
+    filled = max(round(BAR * number / total), 1)
+    return "█" * filled + "·" * (BAR - filled)

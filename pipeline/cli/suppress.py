@@ -6,18 +6,18 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import Json, Quiet, Verbose
+from pipeline.cli.options import Json, Quiet, Verbose, Why
 from pipeline.cli.place import Place
 from pipeline.errors import Unusable
 
-app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=False)
 
 
 @app.command("list")
 def list_(context: typer.Context, json: Json = False, verbose: Verbose = 0, quiet: Quiet = False) -> None:
     """Show who is not to be written to, since when, and why."""
     from pipeline.cli.suppressions import opened
-    from pipeline.cli.telling import next_step, out, out_json, table
+    from pipeline.cli.telling import SCHEMA, next_step, out, out_json, table
     from pipeline.store import shared
 
     place: Place = context.obj
@@ -26,7 +26,7 @@ def list_(context: typer.Context, json: Json = False, verbose: Verbose = 0, quie
     if json:
         out_json(
             {
-                "schema": 1,
+                "schema": SCHEMA,
                 "suppressions": [
                     {
                         "address": entry.address,
@@ -42,6 +42,7 @@ def list_(context: typer.Context, json: Json = False, verbose: Verbose = 0, quie
         return
     if not entries:
         out("nobody is suppressed")
+        next_step("`campaign suppress add ADDRESS` when somebody asks not to be written to")
         return
     rows = [
         (f"{entry.since:%Y-%m-%d}", entry.address or f"({entry.hash[:12]})", str(entry.reason), entry.source)
@@ -56,7 +57,7 @@ def list_(context: typer.Context, json: Json = False, verbose: Verbose = 0, quie
 def add(
     context: typer.Context,
     addresses: Annotated[list[str], typer.Argument(help="Addresses not to be written to.")],
-    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="Why; it is kept.")] = "",
+    why: Why = "",
     opted_out: Annotated[
         bool, typer.Option("--opted-out", help="Its owner asked not to be written to.")
     ] = False,
@@ -64,9 +65,9 @@ def add(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Never write to these addresses again, in any campaign of this user."""
+    """Never write to these addresses again. This holds for every campaign of this user."""
     from pipeline.cli.suppressions import opened
-    from pipeline.cli.telling import next_step, out, out_json
+    from pipeline.cli.telling import SCHEMA, counted, next_step, out, out_json
     from pipeline.recipients.suppression import Reason, Suppression, suppression_hash
     from pipeline.store import shared
 
@@ -88,9 +89,9 @@ def add(
             for key in keys
         )
     if json:
-        out_json({"schema": 1, "added": number})
+        out_json({"schema": SCHEMA, "added": number})
     elif not quiet:
-        out(f"{number} of {len(keys)} are newly suppressed")
+        out(f"{counted(number, 'address')} newly suppressed" if number else "suppressed already")
         next_step("`campaign suppress list`")
 
 
@@ -98,16 +99,14 @@ def add(
 def remove(
     context: typer.Context,
     address: Annotated[str, typer.Argument(help="An address that may be written to again.")],
-    why: Annotated[
-        str, typer.Option("--why", metavar="TEXT", help="Why; asked for where its owner's wish stands.")
-    ] = "",
+    why: Why = "",
     json: Json = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Allow writing to an address again. Where its owner asked for silence, a reason is asked for and kept."""
+    """Allow writing to an address again. Where its owner asked for silence, a reason is asked for."""
     from pipeline.cli.suppressions import opened, suppressed_keys
-    from pipeline.cli.telling import out, out_json
+    from pipeline.cli.telling import SCHEMA, next_step, out, out_json
     from pipeline.clock import to_us
     from pipeline.recipients.suppression import OWNERS_WORD
     from pipeline.store import operator, shared
@@ -130,9 +129,10 @@ def remove(
         with world.common.writing() as connection:
             shared.lift(connection, entry.hash)
     if json:
-        out_json({"schema": 1, "removed": 1})
+        out_json({"schema": SCHEMA, "removed": 1})
     elif not quiet:
-        out(f"{address} may be written to again")
+        out(f"{key} may be written to again")
+        next_step("`campaign resend ADDRESS` if a letter was held back")
 
 
 def _key(address: str) -> str:

@@ -1,35 +1,77 @@
-"""How commands speak: results on stdout, everything else on stderr, colours only on a terminal without NO_COLOR."""
+"""How commands speak: results on stdout, all else on stderr, colours only on a terminal without NO_COLOR.
+
+A stream that cannot be written (its reader went away, the disk is full) is muted and the command goes on:
+what a send does never depends on who listens. `lost_output` says so at the end.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from pipeline.errors import CampaignError, BadInput
+from pipeline.errors import BadInput, CampaignError, Interrupted
 from pipeline.problem import Problem, Severity, shown, visible
 
 SCHEMA = 1
+LEAST_WORDS = 20  # columns a cut text needs to say anything
 _BOLD_RED, _YELLOW, _CYAN, _DIM, _RESET = "\x1b[1;31m", "\x1b[33m", "\x1b[36m", "\x1b[2m", "\x1b[0m"
+
+
+_lost: list[str] = []  # why results could not be written, at most one reason a stream
 
 
 def out(text: str = "") -> None:
     """Write a line of the result."""
-    print(text, file=sys.stdout)  # noqa: T201 - stdout is where results go
+    _write(text, sys.stdout)
 
 
 def err(text: str = "") -> None:
     """Write a line about what is going on."""
-    print(text, file=sys.stderr)  # noqa: T201
+    _write(text, sys.stderr)
 
 
 def out_json(document: object) -> None:
     """Write one JSON document, or one line of JSON lines."""
-    out(json.dumps(document, ensure_ascii=False, default=_plain))
+    unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
+    out(json.dumps(document, ensure_ascii=not unicode, default=_plain))
+
+
+def ask(question: str) -> str:
+    """Return what is typed on stdin, stripped; "" at its end. Raises Interrupted for Ctrl-C."""
+    try:
+        _write(f"{question}: ", sys.stderr, end="")
+        return sys.stdin.readline().strip()
+    except KeyboardInterrupt:
+        err()
+        raise Interrupted("interrupted; nothing was sent") from None
+
+
+def lost_output() -> bool:
+    """Hand on what is still buffered; say whether results were lost, not counting a reader who left."""
+    for stream in (sys.stdout, sys.stderr):
+        _write("", stream, end="")
+    lost = bool(_lost)
+    _lost.clear()
+    return lost
+
+
+def _write(text: str, stream: TextIO, *, end: str = "\n") -> None:
+    """Write at once; a stream that fails is muted for good."""
+    try:
+        print(text, end=end, file=stream, flush=True)
+    except OSError as trouble:
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if stream is sys.stdout and not isinstance(trouble, BrokenPipeError):
+            _lost.append(trouble.strerror or "")
+            err(f"error: the results cannot be written: {trouble.strerror}")
 
 
 def _plain(value: object) -> str:
@@ -43,9 +85,14 @@ def moment(value: datetime) -> str:
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def lively(stream: TextIO) -> bool:
+    """Say whether what was written there can be drawn over."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
 def colourful(stream: TextIO) -> bool:
     """Say whether colours may be used there."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return lively(stream) and not os.environ.get("NO_COLOR")
 
 
 def coloured(text: str, colour: str, stream: TextIO) -> str:
@@ -69,9 +116,7 @@ def tell_problems(problems: Iterable[Problem], stream: TextIO | None = None) -> 
     """Show problems, an empty line between two."""
     stream = stream or sys.stderr
     for number, problem in enumerate(problems):
-        if number:
-            print(file=stream)  # noqa: T201
-        print(problem_text(problem, stream), file=stream)  # noqa: T201
+        _write(("\n" if number else "") + problem_text(problem, stream), stream)
 
 
 def problem_json(problem: Problem) -> dict[str, Any]:
@@ -115,17 +160,31 @@ def next_step(text: str) -> None:
         out(coloured(f"Next: {text}", _CYAN, sys.stdout))
 
 
-def table(rows: Iterable[tuple[str, ...]], *, gap: str = "  ") -> list[str]:
-    """Return rows as lines with aligned columns; the last column is not padded."""
-    from rich.cells import cell_len
+def terminal_width(stream: TextIO) -> int:
+    """Return how many columns there are; 0 off a terminal, where lines are as long as they are."""
+    return shutil.get_terminal_size().columns if stream.isatty() else 0
+
+
+def table(rows: Iterable[tuple[str, ...]], *, gap: str = "  ", width: int = 0) -> list[str]:
+    """Return rows as lines with aligned columns.
+
+    The last column is not padded; with ``width`` it is cut there, as long as a few words of it fit.
+    """
+    from rich.cells import cell_len, set_cell_size
 
     rows = [tuple(visible(cell) for cell in row) for row in rows]
     widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
+    room = width - sum(widths[:-1]) - len(gap) * (len(widths) - 1)
     lines = []
     for row in rows:
-        cells = [
-            cell + " " * (width - cell_len(cell)) if column < len(row) - 1 else cell
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append(gap.join(cells).rstrip())
+        *front, last = row
+        cells = [cell + " " * (wide - cell_len(cell)) for cell, wide in zip(front, widths, strict=False)]
+        if width and LEAST_WORDS <= room < cell_len(last):
+            last = set_cell_size(last, room - 1).rstrip() + "…"
+        lines.append(gap.join([*cells, last]).rstrip())
     return lines
+
+
+def counted(number: int, word: str) -> str:
+    """Return "1 letter", "2 letters", "2 addresses"."""
+    return f"{number} {word}{'' if number == 1 else 'es' if word.endswith('s') else 's'}"

@@ -1,24 +1,22 @@
 """`campaign send --to ME`: marked test copies to yourself, one per language. Nothing counts as sent.
 
-A copy is what the first recipient of each language would get, with [TEST] before the subject, To and envelope yours, and a
-Message-ID of its own. It goes through the same connection, login and session; there is no letter behind it, so there
-is nothing to fence.
+A copy is what the first recipient of each language would get, with [TEST] before the subject, To and
+envelope yours, and a Message-ID of its own. It goes through the same connection, login and session; there
+is no letter behind it, so there is nothing to fence.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
+from pipeline.cli.access import credentials, manner
 from pipeline.cli.folder import Checked, draft_of
 from pipeline.cli.place import Place, Voice
-from pipeline.cli.sending import MANNERS
 from pipeline.cli.suppressions import opened
 from pipeline.cli.telling import err, next_step, out, out_json
-from pipeline.config import read_password
-from pipeline.delivery.connect import Connection, Credentials, Opener, Unreached
+from pipeline.delivery.connect import Connection, Opener, Unreached
 from pipeline.delivery.letter import Letter, Parcel, Phase
 from pipeline.delivery.parcel import Composed, Packing, Unfit
 from pipeline.delivery.relay import RelayKind
@@ -120,17 +118,13 @@ class _Copies:
     def lost(self, parcel: Parcel, phase: Phase, why: str) -> None:
         self.outcomes.append((False, f"{parcel.letter.language}: connection lost ({phase}): {why}"))
 
-    def not_begun(self, parcel: Parcel, why: str) -> None:
-        self.outcomes.append((False, f"{parcel.letter.language}: {why}"))
+    def not_begun(self, parcel: Parcel, phase: Phase, why: str) -> None:
+        self.outcomes.append((False, f"{parcel.letter.language}: given up ({phase}): {why}"))
 
 
 async def _send(place: Place, copies: list[tuple[Letter, bytes]]) -> list[tuple[bool, str]]:
     settings = place.settings
     contents = {letter.id: content for letter, content in copies}
-    password = read_password(settings, environ=os.environ)
-    credentials = None
-    if password is not None and settings.relay.user is not None:
-        credentials = Credentials(settings.relay.user, password.reveal)
     packing = Packing(
         compose=lambda letter, _eightbit: Composed(contents[letter.id], place.clock.now()),
         return_path=lambda _letter: settings.author.address.wire,
@@ -142,8 +136,8 @@ async def _send(place: Place, copies: list[tuple[Letter, bytes]]) -> list[tuple[
             with opened(place) as world:
                 port = await stack.enter_async_context(sandbox_relay(world.outbox))
             relay = replace(relay, kind=RelayKind.SMTP, host="127.0.0.1", port=port)
-        opener = Opener(relay, credentials=credentials, clock=place.clock, dice=place.dice)
-        connection = await opener.connect(MANNERS[relay.pipelining])
+        opener = Opener(relay, credentials=credentials(settings), clock=place.clock, dice=place.dice)
+        connection = await opener.connect(manner(settings))
         desk = _Copies(copies, packing, connection)
         await connection.session.converse(desk, desk)
         return desk.outcomes

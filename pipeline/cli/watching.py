@@ -5,18 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pipeline.cli.place import Voice
+from pipeline.cli.telling import lively
+from pipeline.clock import Clock
 from pipeline.delivery.supply import Progress as Sent
 
 REFRESH_PER_SECOND = 4
 
 
 @contextmanager
-def watched(progress: Sent, voice: Voice) -> Iterator[None]:
+def watched(progress: Sent, voice: Voice, clock: Clock) -> Iterator[None]:
     """Show ``progress`` for as long as the context lasts; nothing off a terminal, with --json or -q."""
-    if not sys.stderr.isatty() or voice.json or voice.level < 0:
+    if not lively(sys.stderr) or voice.json or voice.level < 0:
         yield
         return
     from rich.console import Console
@@ -44,7 +46,7 @@ def watched(progress: Sent, voice: Voice) -> Iterator[None]:
         """What nothing goes for at the moment."""
 
         def render(self, task: Task) -> Text:
-            return Text(waiting_words(progress, datetime.now(UTC)))
+            return Text(waiting_words(progress, clock.now()))
 
     class Live(Progress):
         """A bar that reads the counts itself, whenever it is drawn."""

@@ -1,7 +1,7 @@
 """A letter's bytes: today's words for one that was never permitted, the frozen ones for every other.
 
-`Composer` joins the words (templates) and the frame (author, date, Message-ID, attachments). `check`, `preview`, a test
-copy and the send itself all go through it, so what was checked is what is sent.
+`Composer` joins the words (templates) and the frame (author, date, Message-ID, attachments). `check`, `preview`, a
+test copy and the send itself all go through it, so what was checked is what is sent.
 """
 
 from __future__ import annotations
@@ -13,14 +13,22 @@ from zoneinfo import ZoneInfo
 
 from pipeline.clock import Clock
 from pipeline.delivery.letter import Letter
-from pipeline.delivery.parcel import Composed
-from pipeline.letters.message import Attachment, Head, build_message
-from pipeline.letters.templates import Rendered, Templates
+from pipeline.delivery.parcel import Composed, Unfit
+from pipeline.letters.message import Attachment, Head, MessageFault, build_message
+from pipeline.letters.templates import Rendered, TemplateFault, Templates
 from pipeline.mail.address import Mailbox
+from pipeline.problem import Problem
 
-FindAttachments = Callable[
-    [Sequence[str], int], Sequence[Attachment]
-]  # names, and the row's line for messages
+# names, and the row's line for messages
+FindAttachments = Callable[[Sequence[str], int], Sequence[Attachment]]
+
+
+class NotAttachable(Exception):
+    """Files that a letter should carry and cannot."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(problem.message for problem in problems))
+        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +55,19 @@ class Composer:
     list_file: str
     always_attached: tuple[str, ...] = ()
 
-    def __call__(self, letter: Letter, eightbit: bool) -> Composed:  # noqa: FBT001 - the shape of `Compose`
-        """Return the letter's bytes: the frozen ones, else today's, dated now."""
+    def __call__(self, letter: Letter, eightbit: bool) -> Composed:
+        """Return the letter's bytes: the frozen ones, else today's, dated now.
+
+        Raises Unfit for one whose words cannot be written any more: what it is made from has changed since.
+        """
         now = self.clock.now()
         if letter.content is not None:
             return Composed(letter.content, now)
         draft = Draft(letter.values, letter.language, letter.email, letter.line, letter.message_id)
-        return Composed(self.write(draft, now=now, eightbit=eightbit), now)
+        try:
+            return Composed(self.write(draft, now=now, eightbit=eightbit), now)
+        except (TemplateFault, MessageFault, NotAttachable) as fault:
+            raise Unfit(f"it cannot be written: {fault}") from None
 
     def render(self, draft: Draft) -> Rendered:
         """Return the words. Raises TemplateFault."""
@@ -64,7 +78,7 @@ class Composer:
     def write(self, draft: Draft, *, now: datetime, eightbit: bool = False, mark: str = "") -> bytes:
         """Return the whole message; ``mark`` is put before the subject of a test copy.
 
-        Raises TemplateFault, MessageFault and what the finder of attachments raises.
+        Raises TemplateFault, MessageFault, NotAttachable.
         """
         words = self.render(draft)
         names = (*self.always_attached, *words.attachments, *_listed(draft.values.get("attachments", "")))

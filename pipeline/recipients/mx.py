@@ -1,7 +1,9 @@
-"""Does a domain take mail? Asked of the DNS once per domain, many at a time. The only file that imports dnspython.
+"""Does a domain take mail? Asked of the DNS once per domain, many at a time. The only file that imports
+dnspython.
 
-RFC 5321 5.1 (MX, else the address records), RFC 7505 (null MX). Only a clear no is a no: a time-out, SERVFAIL or a
-resolver that answers NXDOMAIN to everything (asked about a domain that surely exists) is `UNKNOWN`.
+RFC 5321 5.1 (MX, else the address records), RFC 7505 (null MX). Only a clear no is a no: a time-out,
+SERVFAIL or a resolver that answers NXDOMAIN to everything (asked about a domain that surely exists) is
+`UNKNOWN`.
 
 Limits: answers are not kept; they hold for one check.
 """

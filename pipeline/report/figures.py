@@ -9,6 +9,8 @@ from typing import Any
 
 from pipeline.delivery.letter import State
 
+SCHEMA = 1  # of `status --json`
+
 
 @dataclass(frozen=True, slots=True)
 class Note:
@@ -30,7 +32,7 @@ class Standing:
     replies: dict[str, int]
     next_due: datetime | None
     notes: Sequence[Note]
-    running_since: str = ""
+    running: bool = False  # a run is at work now
 
     @property
     def total(self) -> int:
@@ -40,7 +42,7 @@ class Standing:
     def document(self) -> dict[str, Any]:
         """Return what `status --json` says."""
         return {
-            "schema": 1,
+            "schema": SCHEMA,
             "campaign": self.campaign,
             "world": self.world,
             "letters": {"total": self.total} | {str(state): number for state, number in self.letters.items()},
@@ -58,7 +60,7 @@ class Standing:
             return "`campaign resolve` to settle the letters in doubt"
         if any(note.code == "paused" for note in self.notes):
             return "`campaign resume` when letters may go again"
-        if self.running_since:
+        if self.running:
             return "`campaign status --watch` to look on"
         if not self.total:
             return "`campaign check`, then `campaign send`"
@@ -67,5 +69,5 @@ class Standing:
         if self.letters[State.QUEUED]:
             return "`campaign send`, or let cron do it: `campaign run --print-cron`"
         if self.letters[State.FAILED]:
-            return "`campaign show ADDRESS` to see why a letter failed; `campaign resend ADDRESS` once that is mended"
+            return "`campaign show ADDRESS` tells why a letter failed; `campaign resend ADDRESS` tries again"
         return "nothing waits; `campaign show ADDRESS` tells one letter's story"

@@ -1,0 +1,64 @@
+"""The question before a real send: author, relay, letters per language, pace and end; the number is typed."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+
+from pipeline.cli.folder import Checked
+from pipeline.cli.outlook import Outlook, last_departure, look_ahead
+from pipeline.cli.pacing import effective_limits, show_limits
+from pipeline.cli.place import Place, Voice
+from pipeline.cli.sending import Wishes
+from pipeline.cli.suppressions import suppressed_keys
+from pipeline.cli.telling import ask, counted, err, table
+from pipeline.delivery.letter import State
+from pipeline.errors import Unusable
+from pipeline.store import history
+from pipeline.store.world import World
+
+
+def confirm(place: Place, world: World, checked: Checked, wishes: Wishes, voice: Voice) -> None:
+    """Show what is about to leave, and have the number of new letters typed.
+
+    Raises Unusable when it is not typed or nobody is there to type it; nothing was released then.
+    """
+    with world.campaign.reading() as connection:
+        lines = history.letters_in(connection, [State.PLANNED, State.QUEUED])
+    barred = suppressed_keys(place, [recipient.address.key for recipient in checked.ready])
+    outlook = look_ahead(lines, checked, wishes, barred=barred, now=place.clock.now())
+    new = sum(one.line.state is State.PLANNED for one in outlook.going)
+    if not new:
+        return
+    if voice.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise Unusable(
+            f"{counted(new, 'letter')} would leave this machine, and nobody is here to confirm it",
+            "look at `campaign send --dry-run`, then say `campaign send --yes`",
+        )
+    for line in table(_facts(place, checked, outlook, new)):
+        err(line)
+    if ask(f"Type {new} to send") != str(new):
+        raise Unusable(
+            "not confirmed; nothing was sent", "the letters are still planned; `campaign send` asks again"
+        )
+
+
+def _facts(place: Place, checked: Checked, outlook: Outlook, new: int) -> list[tuple[str, str]]:
+    settings, now = checked.settings, place.clock.now()
+    languages = Counter(one.line.language for one in outlook.going)
+    before = len(outlook.going) - new
+    per_language = ", ".join(f"{language} {number}" for language, number in sorted(languages.items()))
+    number = f"{new} new" + (f", {before} queued before" if before else "") + f" ({per_language})"
+    suppressed = sum(why.startswith("suppressed") for _, why in outlook.staying)
+    if suppressed:
+        number += f"; {suppressed} more suppressed"
+    end = last_departure(outlook.going, checked, now=now).astimezone(settings.timezone)
+    done = f"about {end:%Y-%m-%d %H:%M} {settings.timezone.key}, if the relay keeps up"
+    return [
+        ("Campaign", settings.name),
+        ("From", f"{settings.author.name} <{settings.author.address.wire}>".strip()),
+        ("Relay", settings.relay.name),
+        ("Letters", number),
+        ("Pace", show_limits(effective_limits(settings))),
+        ("Done", done),
+    ]
