@@ -25,12 +25,14 @@ import pipeline
 from pipeline.cli.app import app
 from pipeline.config import read_config, sample_config
 from pipeline.config.model import TABLES, LimitsTable, Table
-from pipeline.delivery import verdict
+from pipeline.delivery import sandbox, verdict
 from pipeline.delivery.letter import State
 from pipeline.delivery.limits import Pace, Quota, show_limit
 from pipeline.delivery.relay import PRESETS, RelayAddress
 from pipeline.delivery.retry import Schedule, show_schedule
 from pipeline.errors import PRECEDENCE, ExitCode
+from pipeline.letters import frontmatter
+from pipeline.recipients import columns
 from pipeline.store.world import WorldName, name_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -438,6 +440,25 @@ def test_operating_md_has_the_presets_of_the_code() -> None:
         [f"`{provider}`", f"`{show_limit(preset.day)}`", f"`{show_limit(preset.pace)}`"]
         for provider, preset in PRESETS.items()
     ]
+
+
+def table_of(page: Path, head: str) -> list[str]:
+    """Return the first column of the table whose head begins with ``head``."""
+    rows = next(table for table in tables(page) if table[0][0] == head)[1:]
+    return [row[0].strip("`") for row in rows]
+
+
+def test_operating_md_has_the_columns_and_the_front_matter_of_the_code() -> None:
+    """Every known column of the list, and every key of a template's head."""
+    page = ROOT / "docs" / "operating.md"
+    assert table_of(page, "column") == list(columns.KNOWN)
+    assert table_of(page, "front matter") == list(frontmatter.KEYS)
+
+
+def test_operating_md_has_the_addresses_of_the_sandbox() -> None:
+    """The three local parts that show what real relays do."""
+    shown = table_of(ROOT / "docs" / "operating.md", "address")
+    assert shown == [f"{local}@" for local in (sandbox.DEFERS, sandbox.REFUSES, sandbox.DROPS)]
 
 
 # --- what the program says ------------------------------------------------------------------------
