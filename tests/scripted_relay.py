@@ -50,6 +50,7 @@ in order, so one file serves every manner: a client that chains has merely sent 
     -- N seconds --           N seconds pass
     -- cut off --             the client goes before it has heard all
     -- starttls --            TLS begins
+    -- starttls fails --      the client breaks the handshake off
     -- ctrl-c --, -- ctrl-c twice --, -- cancel NAME --, -- pause --    what happens at the client meanwhile
 """
 
@@ -419,5 +420,13 @@ class _Player:
             self._client.wire_clock.advance(float(seconds))
         await self._rest()
 
-    async def _start_tls(self, _: str) -> None:
-        await self._writer.start_tls(self._relay.tls)
+    async def _start_tls(self, fails: str) -> None:
+        if not fails:
+            await self._writer.start_tls(self._relay.tls)
+            return
+        self._over = True
+        try:
+            await self._writer.start_tls(self._relay.tls)
+        except (ConnectionError, ssl.SSLError):
+            return
+        raise Deviation("the handshake went well")

@@ -10,8 +10,8 @@ The first row that fits decides:
       "sending quota", 452 4.5.3
     4yz or 5yz that speaks of rate, too many,            us        due later                  slows down
       throttling, x.7.28
-    421                                                  relay     due later                  reconnects, slows
-    552 5.3.4, 5.2.3 at MAIL, or 552 that says "size"    letter    failed
+    421                                                  relay     due later                  reconnects
+    5.3.4, 5.2.3 or 552 "... size ..." at MAIL           letter    failed
     5yz at MAIL                                          us        queued                     stops (exit 4)
     4yz at MAIL                                          relay     due later                  slows down
     5.7.x, "spam", "blocked", "blacklist", "policy"      us        due later                  trips the switch
@@ -27,9 +27,9 @@ The first row that fits decides:
 
 "Due later" is the next step of the schedule; after the last step the letter has failed ("gave up"). A policy
 refusal keeps its letter in the queue although it is a 5yz: it speaks about us, and once SPF or the relay's
-opinion is mended the letter can still go. RFC 5321 4.2.1 and 4.5.3.1.10 (452/552 are temporary here: one recipient a
-transaction), RFC 1870 6.1, RFC 3463, RFC 5248, RFC 7504 (556); the vendors' codes are those of their sender
-guidelines.
+opinion is mended the letter can still go. RFC 5321 4.2.1 and 4.5.3.1.10 (452/552 are temporary here: one
+recipient a transaction), RFC 1870 6.1, RFC 3463, RFC 5248, RFC 7504 (556); the vendors' codes are those of
+their sender guidelines.
 
 Limits: texts are read in English only, as servers write them.
 """
