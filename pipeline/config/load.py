@@ -176,7 +176,6 @@ class _Reader:
             store_url=_store_url(root, store.url),
             shared=_below(root, store.shared),
             keep_bytes=store.bytes,
-            keep_s=store.keep,
             warnings=tuple(one for one in self.problems if one.severity is Severity.WARNING),
         )
 

@@ -40,7 +40,7 @@ from pipeline.delivery.relay import (
     parse_host,
     parse_relay_url,
 )
-from pipeline.delivery.retry import DEFAULT_SCHEDULE, Schedule, parse_duration, parse_expires, parse_schedule
+from pipeline.delivery.retry import DEFAULT_SCHEDULE, Schedule, parse_expires, parse_schedule
 from pipeline.mail.address import Mailbox, parse_address, parse_mailbox
 
 LONGEST_TOKEN = "a" * 22  # letter number and HMAC, as `pipeline.mail.identity` makes them for 10^9 letters
@@ -263,10 +263,10 @@ def _size(text: str) -> int:
 
 def _store_url(text: str) -> str:
     if not text.startswith("sqlite:///"):
-        raise ValueError('this version keeps its store in SQLite\nurl = "sqlite:///.campaign/store.db"')
+        raise ValueError('this version keeps its store in SQLite\nurl = "sqlite:///.campaign/campaign.db"')
     path = text.removeprefix("sqlite:///")
     if not path.strip("/") or ":memory:" in path or re.search(r"[?#]", path) or not path.isprintable():
-        raise ValueError('must name a file and nothing else\nurl = "sqlite:///.campaign/store.db"')
+        raise ValueError('must name a file and nothing else\nurl = "sqlite:///.campaign/campaign.db"')
     return text
 
 
@@ -449,15 +449,15 @@ class StoreTable(Table):
     """Where is kept what was sent."""
 
     url: Annotated[str | None, from_text(_store_url)] = setting(
-        "default: .campaign/store.db in this folder",
+        "default: .campaign/campaign.db in this folder",
         None,
-        sample='"sqlite:///.campaign/store.db"',
+        sample='"sqlite:///.campaign/campaign.db"',
         init=False,
     )
     shared: Annotated[str | None, from_text(_path)] = setting(
         "suppressions and relay limits of all campaigns; default: your data folder",
         None,
-        sample='"~/.local/share/campaign"',
+        sample='"~/.local/share/letter-campaign"',
         init=False,
         unit="folder",
     )
@@ -466,9 +466,6 @@ class StoreTable(Table):
         default=True,
         sample="true",
         init=False,
-    )
-    keep: Annotated[int | None, from_text(parse_duration)] = setting(
-        "how long letters are kept after the campaign; default: for ever", None, sample='"365d"', init=False
     )
 
 

@@ -50,8 +50,7 @@ class Settings:
     attachment_bytes: int  # all attachments of one letter together
     schedule: Schedule
     in_doubt: InDoubt
-    store_url: str | None  # sqlite:///ABSOLUTE/PATH; None: .campaign/store.db below root
+    store_url: str | None  # sqlite:///ABSOLUTE/PATH; None: .campaign/campaign.db below root
     shared: Path | None  # None: the user's data folder
     keep_bytes: bool
-    keep_s: int | None  # seconds letters are kept; None: for ever
     warnings: tuple[Problem, ...] = ()

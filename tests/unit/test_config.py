@@ -63,7 +63,7 @@ def test_the_smallest_file_goes_to_the_sandbox() -> None:
     assert (found.schedule, found.in_doubt) == (DEFAULT_SCHEDULE, InDoubt.HOLD)
     assert (found.limits.relay, found.limits.day, found.limits.per_domain) == (None, None, None)
     assert (found.limits.hours, found.limits.per_recipient) == (None, Quota(20, 86400))
-    assert (found.attachment_bytes, found.keep_bytes, found.keep_s) == (10_000_000, True, None)
+    assert (found.attachment_bytes, found.keep_bytes) == (10_000_000, True)
     assert (found.store_url, found.shared, found.expires) == (None, None, None)
     assert (found.auto_release, found.attachments, found.warnings) == (False, (), ())
 
@@ -110,7 +110,6 @@ def test_every_key_is_read() -> None:
         url = "sqlite:///data/store.db"
         shared = "/var/lib/campaign"
         bytes = false
-        keep = "365d"
     """
     found = good(SMALLEST + text)
     assert found.kind is CampaignKind.MAILING
@@ -139,7 +138,7 @@ def test_every_key_is_read() -> None:
     assert dict(found.limits.domains) == {"gmail.com": Quota(20, 3600), "xn--e1afmkfd.example": Pace(1, 60)}
     assert (found.limits.per_recipient, found.limits.in_sandbox) == (Quota(2, 86400), True)
     assert (found.attachment_bytes, found.schedule.delays) == (2 * 1024**2, (300, 3600))
-    assert (found.in_doubt, found.keep_bytes, found.keep_s) == (InDoubt.RESEND, False, 365 * 86400)
+    assert (found.in_doubt, found.keep_bytes) == (InDoubt.RESEND, False)
     assert (found.store_url, found.shared) == ("sqlite:////campaign/data/store.db", Path("/var/lib/campaign"))
     assert found.auto_release is True
 
@@ -217,7 +216,6 @@ def test_a_warning_stops_nothing() -> None:
         ('campaign.name="quoted"', "name", "quoted"),
         ("campaign.auto_release=true", "auto_release", True),
         ('campaign.languages=["el"]', "languages", ("el",)),
-        ("store.keep=2w", "keep_s", 1209600),
         ("campaign.expires=2027-05-01", "expires", datetime(2027, 5, 2, tzinfo=UTC)),
     ],
 )
