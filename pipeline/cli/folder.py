@@ -77,6 +77,8 @@ def check_folder(
         campaign={"name": settings.name, "author": settings.author.name or settings.author.address.wire},
         languages=settings.languages,
     )
+    if not intake.columns:  # then every column is unknown, and the list itself is what is wrong
+        template_problems = [problem for problem in template_problems if problem.code != "unknown-column"]
     composer = _composer(settings, templates, intake, clock)
     of_all = [*settings.warnings, *template_problems, *(p for p in intake.problems if p.line <= 1)]
     ready: list[Recipient] = []
@@ -117,6 +119,8 @@ class _Faults:
 
     def add(self, problems: Sequence[Problem]) -> None:
         for problem in problems:
+            if problem in self._kept:  # of a file that every letter carries
+                continue
             key = (problem.file, problem.line, problem.code)
             self._seen[key] += 1
             self._first.setdefault(key, problem)

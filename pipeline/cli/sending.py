@@ -6,7 +6,6 @@ lock ── recover ── plan ── (release) ── Sending.go ── summar
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -15,10 +14,10 @@ from typing import Any
 
 from pipeline.cli.access import credentials, manner
 from pipeline.cli.folder import Checked
+from pipeline.cli.interrupts import Interrupts
 from pipeline.cli.pacing import effective_limits, show_limits
 from pipeline.cli.place import Place
 from pipeline.cli.summing import Summary
-from pipeline.cli.telling import err
 from pipeline.clock import from_us, to_us
 from pipeline.delivery.connect import Credentials, Opener
 from pipeline.delivery.desk import SendingDesk
@@ -45,7 +44,6 @@ from pipeline.store.world import (
     why_not_here,
 )
 
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: the terminal is gone
 RESUME = "`campaign resume` lets it go on"
 CALM_GAP_US = 500_000  # a pace slower than two a second needs one connection only
 
@@ -104,8 +102,6 @@ class Sending:
         self._checked = checked
         self._wishes = wishes
         self._told = told
-        self._interrupts = 0
-        self._run: Run | None = None
         self.progress = Progress()
         self.notes: list[str] = []
 
@@ -146,12 +142,13 @@ class Sending:
         journal = Journal(
             world.campaign, world.common, run=run_id, clock=place.clock, keep_bytes=settings.keep_bytes
         )
-        async with AsyncExitStack() as stack:
-            relay = await self._relay(stack)
-            rules = self._rules(relay, limits, hash_key)
-            stop, unrecorded = await self._send(journal, relay, rules, login)
-        journal.close()
-        return self._finish(run_id, stop, unrecorded)
+        with Interrupts() as interrupts:
+            async with AsyncExitStack() as stack:
+                relay = await self._relay(stack)
+                rules = self._rules(relay, limits, hash_key)
+                stop, unrecorded = await self._send(journal, relay, rules, login, interrupts)
+            journal.close()
+            return self._finish(run_id, stop, unrecorded)
 
     async def _relay(self, stack: AsyncExitStack) -> Relay:
         """Return the relay to speak to; the sandbox's is started here."""
@@ -175,7 +172,12 @@ class Sending:
         )
 
     async def _send(
-        self, journal: Journal, relay: Relay, rules: Rules, login: Credentials | None
+        self,
+        journal: Journal,
+        relay: Relay,
+        rules: Rules,
+        login: Credentials | None,
+        interrupts: Interrupts,
     ) -> tuple[Stop | None, Sequence[Result]]:
         place, world, settings = self._place, self._world, self._place.settings
         stock = StoreStock(world.campaign, world.common, journal, clock=place.clock, only=self._wishes.only)
@@ -201,41 +203,15 @@ class Sending:
             manner=manner(settings),
             connections=rules.sessions,
         )
-        self._run = run
         writing = asyncio.create_task(journal.write_for_ever())
         try:
-            stop = await self._until_done(run)
+            stop = await interrupts.until_done(run)
             unrecorded = await journal.flush()
         finally:
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
         self.notes += desk.advice
         return stop, unrecorded
-
-    async def _until_done(self, run: Run) -> Stop | None:
-        """Run; the first Ctrl-C finishes what is in flight, the second drops the connections."""
-        task = asyncio.create_task(run.go())
-        loop = asyncio.get_running_loop()
-
-        def interrupted() -> None:
-            self._interrupts += 1
-            if self._interrupts == 1:
-                err("\nfinishing the letters in flight; Ctrl-C again stops at once")
-                run.wind_up("interrupted")
-            else:
-                task.cancel()
-
-        for number in ENDINGS:
-            loop.add_signal_handler(number, interrupted)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            if self._interrupts < 2:
-                raise
-            return Stop("interrupted", ExitCode.INTERRUPTED)
-        finally:
-            for number in ENDINGS:
-                loop.remove_signal_handler(number)
 
     def _packing(self, relay: Relay) -> Packing:
         settings, secret = self._place.settings, self._world.secret

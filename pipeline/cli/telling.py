@@ -47,10 +47,13 @@ def ask(question: str) -> str:
     """Return what is typed on stdin, stripped; "" at its end. Raises Interrupted for Ctrl-C."""
     try:
         _write(f"{question}: ", sys.stderr, end="")
-        return sys.stdin.readline().strip()
+        typed = sys.stdin.readline()
     except KeyboardInterrupt:
         err()
         raise Interrupted("interrupted; nothing was sent") from None
+    if not typed.endswith("\n"):
+        err()
+    return typed.strip()
 
 
 def lost_output() -> bool:

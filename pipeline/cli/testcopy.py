@@ -15,7 +15,7 @@ from pipeline.cli.access import credentials, manner
 from pipeline.cli.folder import Checked, draft_of
 from pipeline.cli.place import Place, Voice
 from pipeline.cli.suppressions import opened
-from pipeline.cli.telling import err, next_step, out, out_json
+from pipeline.cli.telling import SCHEMA, err, next_step, out, out_json
 from pipeline.delivery.connect import Connection, Opener, Unreached
 from pipeline.delivery.letter import Letter, Parcel, Phase
 from pipeline.delivery.parcel import Composed, Packing, Unfit
@@ -25,6 +25,8 @@ from pipeline.errors import ExitCode, Unusable
 from pipeline.mail.address import Address, AddressFault, parse_address
 from pipeline.mail.identity import message_id
 from pipeline.mail.response import Response
+from pipeline.problem import visible
+from pipeline.store.world import FOLDER
 
 MARK = "[TEST]"
 
@@ -38,29 +40,30 @@ def send_test_copies(place: Place, checked: Checked, to: str, voice: Voice) -> i
     copies = _copies(place, checked, me)
     if not copies:
         raise Unusable("there is no letter to make a test copy of", "write at least one row into the list")
+    trouble = ""
     try:
         outcomes = asyncio.run(_send(place, copies))
-    except Unreached as trouble:
-        err(f"not sent: {trouble}")
-        return int(ExitCode.WAITING)
-    failed = [text for ok, text in outcomes if not ok]
+    except Unreached as unreached:
+        outcomes, trouble = [], str(unreached)
+    sent = sum(accepted for accepted, _ in outcomes)
+    refused = [text for accepted, text in outcomes if not accepted] + ([trouble] if trouble else [])
     if voice.json:
-        out_json(
-            {
-                "type": "test",
-                "schema": 1,
-                "to": me.wire,
-                "sent": len(outcomes) - len(failed),
-                "refused": failed,
-            }
-        )
+        out_json({"type": "test", "schema": SCHEMA, "to": me.wire, "sent": sent, "refused": refused})
     else:
-        for text in failed:
-            err(f"not accepted: {text}")
-        if voice.level >= 0:
-            out(f"{len(outcomes) - len(failed)} test copies to {me.wire}; nothing counts as sent")
+        for text in refused:
+            err(f"not sent: {visible(text)}")
+        if voice.chatty:
+            copies_sent = f"{sent} test cop{'y' if sent == 1 else 'ies'} to {me.wire}"
+            where = f", filed in {place.root / FOLDER / 'outbox'}" if _in_sandbox(place) else ""
+            out(f"{copies_sent}{where}; nothing counts as sent")
             next_step("read them as their readers will, then `campaign send`")
-    return int(ExitCode.FAILED if failed else ExitCode.DONE)
+    if trouble:
+        return int(ExitCode.WAITING)
+    return int(ExitCode.FAILED if refused else ExitCode.DONE)
+
+
+def _in_sandbox(place: Place) -> bool:
+    return place.settings.relay.kind is RelayKind.SANDBOX
 
 
 def _copies(place: Place, checked: Checked, me: Address) -> list[tuple[Letter, bytes]]:
@@ -132,7 +135,7 @@ async def _send(place: Place, copies: list[tuple[Letter, bytes]]) -> list[tuple[
     )
     async with AsyncExitStack() as stack:
         relay = settings.relay
-        if relay.kind is RelayKind.SANDBOX:
+        if _in_sandbox(place):
             with opened(place) as world:
                 port = await stack.enter_async_context(sandbox_relay(world.outbox))
             relay = replace(relay, kind=RelayKind.SMTP, host="127.0.0.1", port=port)

@@ -1,7 +1,7 @@
 """A letter's bytes: today's words for one that was never permitted, the frozen ones for every other.
 
-`Composer` joins the words (templates) and the frame (author, date, Message-ID, attachments). `check`, `preview`, a
-test copy and the send itself all go through it, so what was checked is what is sent.
+`Composer` joins the words (templates) and the frame (author, date, Message-ID, attachments). `check`,
+`preview`, a test copy and the send itself go through it, so what was checked is what is sent.
 """
 
 from __future__ import annotations
