@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,6 @@ from tests.sending import Case, Outcome, Sending, account_for
 
 WATCHDOG_S = 30  # no test waits for it; one that hangs is ended by it
 DIALOGUES = [read_dialogue(path) for path in sorted((Path(__file__).parents[1] / "dialogues").glob("*.txt"))]
-PLAYS = [
-    pytest.param(dialogue, Manner(manner), id=f"{dialogue.name}-{manner}")
-    for dialogue in DIALOGUES
-    for manner in dialogue.manners
-]
 
 
 def numbers(text: str) -> dict[str, int]:
@@ -90,9 +86,96 @@ def expect(dialogue: Dialogue, outcome: Outcome, relay: ScriptedRelay) -> None:
         assert [hold for hold in outcome.holds if facts["held"] in hold]
 
 
-@pytest.mark.parametrize(("dialogue", "manner"), PLAYS)
-async def test_dialogue(dialogue: Dialogue, manner: Manner, tmp_path: Path) -> None:
-    """The client keeps to the script, and the journal holds what the script says."""
-    outcome, relay = await play(dialogue, manner, tmp_path)
+def plays(fault: str = "") -> pytest.MarkDecorator:
+    """Return the dialogues about a numbered fault (those about none), each in every manner it names."""
+    return pytest.mark.parametrize(
+        ("dialogue", "manner"),
+        [
+            pytest.param(dialogue, Manner(manner), id=f"{dialogue.name}-{manner}")
+            for dialogue in DIALOGUES
+            if dialogue.header.get("fault", "") == fault
+            for manner in dialogue.manners
+        ],
+    )
+
+
+async def keeps_to_the_script(dialogue: Dialogue, manner: Manner, root: Path) -> Outcome:
+    """Play, compare with the script's end, and account for every letter; return what the journal holds."""
+    outcome, relay = await play(dialogue, manner, root)
     account_for(outcome, relay.accepted)
     expect(dialogue, outcome, relay)
+    return outcome
+
+
+@plays()
+async def test_dialogue(dialogue: Dialogue, manner: Manner, tmp_path: Path) -> None:
+    """The client keeps to the script, and the journal holds what the script says."""
+    await keeps_to_the_script(dialogue, manner, tmp_path)
+
+
+@plays("4")
+async def test_fault_04_user_unknown(dialogue: Dialogue, manner: Manner, tmp_path: Path) -> None:
+    """The letter has failed, the address is suppressed, the run goes on."""
+    outcome = await keeps_to_the_script(dialogue, manner, tmp_path)
+    assert outcome.progress.failed == 1
+    assert outcome.stop is None
+
+
+@plays("7")
+async def test_fault_07_greylisting(dialogue: Dialogue, manner: Manner, tmp_path: Path) -> None:
+    """One attempt in this run, and the next when the schedule says, half an hour later at the earliest."""
+    outcome = await keeps_to_the_script(dialogue, manner, tmp_path)
+    line = outcome.letters["ada"]
+    assert len(outcome.attempts["ada"]) == 1
+    if line.due_at is not None and line.last_attempt_at is not None:
+        assert timedelta(minutes=30) <= line.due_at - line.last_attempt_at < timedelta(minutes=31)
+
+
+@plays("9")
+async def test_fault_09_quota_used_up(dialogue: Dialogue, manner: Manner, tmp_path: Path) -> None:
+    """The run pauses, the relay rests for an hour, nobody is suppressed, and the reader is told until when."""
+    outcome = await keeps_to_the_script(dialogue, manner, tmp_path)
+    assert outcome.stop is not None
+    assert "quota" in outcome.stop.reason
+    assert "next try after 10:00 UTC" in outcome.stop.hint
+
+
+@plays("10")
+async def test_fault_10_relay_closes_without_a_word(
+    dialogue: Dialogue, manner: Manner, tmp_path: Path
+) -> None:
+    """The letter in hand is judged by its phase, a new connection carries the rest, nothing goes twice."""
+    await keeps_to_the_script(dialogue, manner, tmp_path)
+
+
+@plays("12")
+async def test_fault_12_mailbox_full(dialogue: Dialogue, manner: Manner, tmp_path: Path) -> None:
+    """Full is for now: due later on the schedule, and no address is suppressed for it."""
+    outcome = await keeps_to_the_script(dialogue, manner, tmp_path)
+    assert outcome.progress.deferred == 3
+
+
+@plays("13")
+async def test_fault_13_421_in_mid_session(dialogue: Dialogue, manner: Manner, tmp_path: Path) -> None:
+    """The session closes, the letter is due later, the others go on over a new connection."""
+    await keeps_to_the_script(dialogue, manner, tmp_path)
+
+
+@plays("14")
+async def test_fault_14_blocked_as_spam(dialogue: Dialogue, manner: Manner, tmp_path: Path) -> None:
+    """The switch trips, the addresses live, and the advice names SPF, DKIM and DMARC."""
+    outcome = await keeps_to_the_script(dialogue, manner, tmp_path)
+    assert any("SPF, DKIM and DMARC" in advice for advice in outcome.advice)
+
+
+@plays("16")
+async def test_fault_16_lost_after_the_dot(dialogue: Dialogue, manner: Manner, tmp_path: Path) -> None:
+    """In doubt, held: a second run over the same store does not send it again."""
+    outcome = await keeps_to_the_script(dialogue, manner, tmp_path)
+    assert outcome.progress.in_doubt == 1
+    again = Sending(tmp_path, case_of(dialogue, manner), port=9)
+    second = await asyncio.wait_for(again.go(), WATCHDOG_S)
+    again.close()
+    assert second.stop is None
+    assert second.states() == outcome.states()
+    assert second.attempts == outcome.attempts

@@ -24,7 +24,8 @@ WILD = [
     "", "", "", "", "", "",  # all is well, more often than not
     "250 ok", "354 go ahead", "299 ok", "421 4.3.2 closing", "450 4.2.0 later", "452 4.2.2 full",
     "451 rate limit", "550 5.1.1 nobody", "550 no", "552 5.2.2 full", "554 5.7.1 spam", "503 5.5.1 order",
-    "599 no", "150 what", "hello", "drop", "drop, kept", "silence", "silence, kept", "250 2.0.0 one\r\n250 2.0.0 too many",
+    "599 no", "150 what", "hello", "drop", "drop, kept", "silence", "silence, kept",
+    "250 2.0.0 one\r\n250 2.0.0 too many",
 ]  # fmt: skip
 
 

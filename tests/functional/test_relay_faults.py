@@ -279,7 +279,8 @@ async def test_fault_21_plaintext_behind_the_220_is_not_believed(
     case = Case(["ada"], relay=secured(RelayKind.SMTP, ca_file), credentials=Credentials(USER, vault))
     script = (
         "-- hello: STARTTLS --", "C: STARTTLS", "S: 220 2.0.0 go ahead", "S: 250-relay.example",
-        "S: 250 AUTH PLAIN", "-- starttls --", "C: EHLO client.example", "S: 250 relay.example", "-- silence --",
+        "S: 250 AUTH PLAIN", "-- starttls --", "C: EHLO client.example",
+        "S: 250 relay.example", "-- silence --",
     )  # fmt: skip
     outcome = await send(tmp_path, case, script, tls=server_context(authority))
     assert_refused(outcome, "does not offer a login")
