@@ -115,7 +115,7 @@ class _Faults:
     def __init__(self) -> None:
         self._seen: Counter[tuple[str, int, str]] = Counter()
         self._first: dict[tuple[str, int, str], Problem] = {}
-        self._kept: list[Problem] = []
+        self._kept: dict[Problem, None] = {}  # in order
 
     def add(self, problems: Sequence[Problem]) -> None:
         for problem in problems:
@@ -125,7 +125,7 @@ class _Faults:
             self._seen[key] += 1
             self._first.setdefault(key, problem)
             if self._seen[key] <= SAME_FAULT_SHOWN:
-                self._kept.append(problem)
+                self._kept[problem] = None
 
     def all(self) -> list[Problem]:
         more = [
@@ -139,7 +139,7 @@ class _Faults:
             for key, first in self._first.items()
             if self._seen[key] > SAME_FAULT_SHOWN
         ]
-        return self._kept + more
+        return [*self._kept, *more]
 
 
 def _try_letter(composer: Composer, intake: Intake, recipient: Recipient, clock: Clock) -> list[Problem]:
@@ -227,7 +227,7 @@ def _read_templates(root: Path) -> dict[str, str]:
     """
     sources: dict[str, str] = {}
     problems: list[Problem] = []
-    for path in sorted((root / TEMPLATES).glob("*")):
+    for path in _listed(root / TEMPLATES):
         if path.suffix not in {".md", ".html", ".toml"} or path.name.startswith(".") or not path.is_file():
             continue
         name = f"{TEMPLATES}/{path.name}"
@@ -250,6 +250,16 @@ def _read_templates(root: Path) -> dict[str, str]:
     if problems:
         raise BadInput(problems)
     return sources
+
+
+def _listed(folder: Path) -> list[Path]:
+    """Return what a folder holds, by name; nothing where there is none."""
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as trouble:
+        raise Unusable(f"{folder} cannot be read: {trouble.strerror}") from None
 
 
 def has_warnings(problems: Sequence[Problem]) -> bool:
