@@ -124,7 +124,7 @@ class ResponseReader:
 
 def _is_reply_line(line: bytes) -> bool:
     """Three digits, the first of 2 to 5 (RFC 5321 4.2), then a space, a hyphen or nothing."""
-    return line[:3].isdigit() and line[:1] in b"2345" and line[3:4] in (b"", b" ", b"-")
+    return len(line[:3]) == 3 and line[:3].isdigit() and line[0] in b"2345" and line[3:4] in (b"", b" ", b"-")
 
 
 def _join(lines: list[bytes]) -> Response:

@@ -133,7 +133,7 @@ async def test_fault_07_greylisting(dialogue: Dialogue, manner: Manner, tmp_path
 
 @plays("9")
 async def test_fault_09_quota_used_up(dialogue: Dialogue, manner: Manner, tmp_path: Path) -> None:
-    """The run pauses, the relay rests for an hour, nobody is suppressed, and the reader is told until when."""
+    """The run pauses, the relay rests for an hour, nobody is suppressed, and the stop says until when."""
     outcome = await keeps_to_the_script(dialogue, manner, tmp_path)
     assert outcome.stop is not None
     assert "quota" in outcome.stop.reason
