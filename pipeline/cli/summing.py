@@ -137,6 +137,8 @@ def tell_trouble(summary: Summary) -> None:
     for note in summary.notes:
         err(visible(note))
     tell_stop(summary.stop)
+    if summary.stop is not None and summary.stop.exit_code is ExitCode.INTERRUPTED:
+        err(f"{summary.progress.sent} sent in this run, {summary.remaining} left; `campaign send` goes on")
     tell_unrecorded(summary.unrecorded)
     if summary.in_doubt:
         err(doubt_words(summary.in_doubt))
