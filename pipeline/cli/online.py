@@ -8,6 +8,7 @@ from collections import defaultdict
 from pipeline.cli.access import credentials
 from pipeline.cli.folder import Checked
 from pipeline.cli.place import Place
+from pipeline.cli.telling import counted
 from pipeline.delivery.connect import Opener, Unreached
 from pipeline.delivery.relay import RelayKind
 from pipeline.delivery.session import Manner
@@ -33,8 +34,11 @@ async def _domains(checked: Checked) -> list[Problem]:
     lines = defaultdict(list)
     for recipient in checked.intake.recipients:
         lines[recipient.address.domain].append(recipient.line)
+    answers = await ask_domains(sorted(lines))
+    if answers and set(answers.values()) == {Mail.UNKNOWN}:
+        return [_silence(checked.intake.file, len(answers))]
     problems = []
-    for domain, mail in (await ask_domains(sorted(lines))).items():
+    for domain, mail in answers.items():
         if mail is Mail.YES:
             continue
         sure = mail is not Mail.UNKNOWN
@@ -58,6 +62,19 @@ async def _domains(checked: Checked) -> list[Problem]:
             for line in lines[domain]
         ]
     return problems
+
+
+def _silence(file: str, domains: int) -> Problem:
+    """Return that there is no DNS here, once and not for every row."""
+    return Problem(
+        file,
+        0,
+        0,
+        "dns",
+        f"the DNS gives no answers here: {counted(domains, 'domain')} not looked up",
+        "the addresses may be in order; check again where there is a network",
+        Severity.WARNING,
+    )
 
 
 async def _login(place: Place) -> list[Problem]:

@@ -76,7 +76,19 @@ def prepare(place: Place, world: World, checked: Checked) -> planning.Planning:
     now_us = to_us(place.clock.now())
     with world.campaign.writing() as connection:
         queue.recover(connection, now_us=now_us)
+        if place.settings.in_doubt is InDoubt.RESEND:
+            operator.resend_doubts(connection, now_us=now_us)
+        operator.plan_again(connection, _no_longer_suppressed(world, connection), now_us=now_us)
         return plan(place, world, checked, connection, now_us)
+
+
+def _no_longer_suppressed(world: World, connection: sa.Connection) -> list[int]:
+    """Return the suppressed letters whose address may be written to again."""
+    waiting = history.letters_in(connection, [State.SUPPRESSED])
+    keys = {line.id: line.recipient for line in waiting}
+    with world.common.reading() as common:
+        barred = shared.suppressed(common, list(keys.values()), shared.shared_secret(common)) if keys else {}
+    return [letter for letter, key in keys.items() if key not in barred]
 
 
 def plan(place: Place, world: World, checked: Checked, connection: Any, now_us: int) -> planning.Planning:
