@@ -22,7 +22,7 @@ SCHEMAS = {
 
 
 def shape_of(path: Path) -> dict[str, object]:
-    """Return what a file's tables are: columns, keys and indexes, by name, however the statements were written."""
+    """Return what a file's tables are, however the statements were written: columns, keys, indexes."""
     connection = sqlite3.connect(path)
     tables = connection.execute("PRAGMA table_list").fetchall()
     shape = {
