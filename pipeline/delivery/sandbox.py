@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import mailbox
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -36,6 +37,7 @@ class Outbox:
         self._folder = folder
         self._memory = folder.parent / "sandbox-deferred"
         self._maildir: mailbox.Maildir | None = None
+        self._filing = threading.Lock()  # several connections file at once, and the first makes the folders
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -61,13 +63,14 @@ class Outbox:
         return f"250 2.0.0 filed as {key.split('.')[0]}"
 
     def _file(self, envelope: Envelope) -> str:
-        if self._maildir is None:
-            self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._maildir = mailbox.Maildir(self._folder, create=True)
         content = envelope.content if isinstance(envelope.content, bytes) else b""
         head = f"Return-Path: <{envelope.mail_from or ''}>\n"
         head += "".join(f"Delivered-To: {address}\n" for address in envelope.rcpt_tos)
-        return self._maildir.add(head.encode() + content.replace(b"\r\n", b"\n"))
+        with self._filing:
+            if self._maildir is None:
+                self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._maildir = mailbox.Maildir(self._folder, create=True)
+            return self._maildir.add(head.encode() + content.replace(b"\r\n", b"\n"))
 
     def _first_time(self, address: str) -> bool:
         """Remember across runs whom the sandbox has put off once."""
