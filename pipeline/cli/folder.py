@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pipeline.clock import Clock
-from pipeline.config import Settings
+from pipeline.config import CampaignKind, Settings
 from pipeline.delivery.compose import Composer, Draft, NotAttachable
 from pipeline.errors import BadInput, Unusable
 from pipeline.letters.attachments import Place as Written
@@ -193,6 +193,7 @@ def _composer(settings: Settings, templates: Templates, intake: Intake, clock: C
         find_attachments=find,
         list_file=settings.recipients_file,
         always_attached=settings.attachments,
+        mailing=settings.key if settings.kind is CampaignKind.MAILING else "",
     )
 
 

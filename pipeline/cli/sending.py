@@ -19,6 +19,7 @@ from pipeline.cli.pacing import effective_limits, show_limits
 from pipeline.cli.place import Place
 from pipeline.cli.summing import Summary
 from pipeline.clock import from_us, to_us
+from pipeline.config import InDoubt
 from pipeline.delivery.connect import Credentials, Opener
 from pipeline.delivery.desk import SendingDesk
 from pipeline.delivery.dispatch import Run
@@ -74,20 +75,23 @@ def prepare(place: Place, world: World, checked: Checked) -> planning.Planning:
         )
     accept_place(world, clock=place.clock)
     now_us = to_us(place.clock.now())
+    freed = _no_longer_suppressed(world)
     with world.campaign.writing() as connection:
         queue.recover(connection, now_us=now_us)
         if place.settings.in_doubt is InDoubt.RESEND:
             operator.resend_doubts(connection, now_us=now_us)
-        operator.plan_again(connection, _no_longer_suppressed(world, connection), now_us=now_us)
+        operator.plan_again(connection, freed, now_us=now_us)
         return plan(place, world, checked, connection, now_us)
 
 
-def _no_longer_suppressed(world: World, connection: sa.Connection) -> list[int]:
+def _no_longer_suppressed(world: World) -> list[int]:
     """Return the suppressed letters whose address may be written to again."""
-    waiting = history.letters_in(connection, [State.SUPPRESSED])
-    keys = {line.id: line.recipient for line in waiting}
-    with world.common.reading() as common:
-        barred = shared.suppressed(common, list(keys.values()), shared.shared_secret(common)) if keys else {}
+    with world.campaign.reading() as connection:
+        keys = queue.recipients_in(connection, State.SUPPRESSED)
+    if not keys:
+        return []
+    with world.common.reading() as connection:
+        barred = shared.suppressed(connection, set(keys.values()), shared.shared_secret(connection))
     return [letter for letter, key in keys.items() if key not in barred]
 
 

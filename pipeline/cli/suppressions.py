@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from pipeline.recipients.suppression import Suppression
     from pipeline.store.world import World
 
-ASKED_AT_ONCE = 500
-
 
 @contextmanager
 def opened(place: Place) -> Iterator[World]:
@@ -29,11 +27,5 @@ def suppressed_keys(place: Place, keys: Sequence[str]) -> dict[str, Suppression]
     """Return those of the recipient keys that must not be written to."""
     from pipeline.store import shared
 
-    with opened(place) as world:
-        with world.common.writing() as connection:
-            secret = shared.shared_secret(connection)
-        found: dict[str, Suppression] = {}
-        with world.common.reading() as connection:
-            for start in range(0, len(keys), ASKED_AT_ONCE):
-                found |= shared.suppressed(connection, keys[start : start + ASKED_AT_ONCE], secret)
-    return found
+    with opened(place) as world, world.common.reading() as connection:
+        return shared.suppressed(connection, keys, shared.shared_secret(connection))

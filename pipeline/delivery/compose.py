@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from pipeline.clock import Clock
@@ -54,13 +55,14 @@ class Composer:
     find_attachments: FindAttachments
     list_file: str
     always_attached: tuple[str, ...] = ()
+    mailing: str = ""  # the name of a mailing list; letters to officials belong to none
 
     def __call__(self, letter: Letter, eightbit: bool) -> Composed:
-        """Return the letter's bytes: the frozen ones, else today's, dated now.
+        """Return the letter's bytes: the frozen ones, else today's, dated as at the first permission, or now.
 
         Raises Unfit for one whose words cannot be written any more: what it is made from has changed since.
         """
-        now = self.clock.now()
+        now = letter.built_at or self.clock.now()
         if letter.content is not None:
             return Composed(letter.content, now)
         draft = Draft(letter.values, letter.language, letter.email, letter.line, letter.message_id)
@@ -92,6 +94,7 @@ class Composer:
             date=now.astimezone(self.zone),
             language=draft.language,
             reply_to=(self.reply_to.name, self.reply_to.address.wire) if self.reply_to else None,
+            extra=self._list_fields(draft) if self.mailing else (),
             smtputf8=not draft.email.isascii(),
         )
         return build_message(
@@ -100,6 +103,22 @@ class Composer:
             html=words.html,
             attachments=self.find_attachments(names, draft.line) if names else (),
             encoding="8bit" if eightbit else "qp",
+        )
+
+    def _list_fields(self, draft: Draft) -> tuple[tuple[str, bytes], ...]:
+        """Return what a mailing to members carries: how to leave it, and that no program need answer.
+
+        RFC 2369 3.2 (List-Unsubscribe; one-click of RFC 8058 needs an https address, which there is not),
+        RFC 2919 (List-Id), RFC 3834 5 (Auto-Submitted).
+        """
+        address = (self.reply_to or self.author).address
+        token = draft.message_id.strip("<>").partition("@")[0]
+        leave = f"<mailto:{quote(address.wire, safe='@')}?subject=unsubscribe-{token}>"
+        return (
+            ("List-Id", f"<{self.mailing}.{self.author.address.domain}>".encode("ascii")),
+            ("List-Unsubscribe", leave.encode("ascii")),
+            ("Auto-Submitted", b"auto-generated"),
+            ("X-Auto-Response-Suppress", b"OOF, AutoReply"),
         )
 
 

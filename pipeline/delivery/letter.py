@@ -1,8 +1,8 @@
 """The nouns of sending: states, what is handed to a session, what comes back.
 
 The states and their meaning are DESIGN's; who may move a letter from one to the next is decided in
-`verdict.py` (by a response) and in `store/` (by the plan, the operator, or the host's death), always in the same
-transaction as the fact that moved it.
+`verdict.py` (by a response) and in `store/` (by the plan, the operator, or the host's death), always in the
+same transaction as the fact that moved it.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class Phase(StrEnum):
 class Letter:
     """A queued letter as the store gives it: what is needed to build, pace and send it.
 
-    ``attempts`` counts the permissions it has had, ``deferrals`` the temporary refusals that moved it along the
-    schedule. ``content`` is what was frozen at the first permission, None before it or where bytes are not kept;
-    ``sha256`` is that content's. ``values`` is the row.
+    ``attempts`` counts the permissions it has had, ``deferrals`` the temporary refusals that moved it along
+    the schedule. ``content`` is what was frozen at the first permission, None before it or where bytes are
+    not kept; ``sha256`` is that content's and ``built_at`` the moment in its Date. ``values`` is the row.
     """
 
     id: int
@@ -66,14 +66,15 @@ class Letter:
     values: Mapping[str, str]
     content: bytes | None = None
     sha256: str = ""
+    built_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
     """One attempt at one letter, ready for the wire.
 
-    ``mail`` and ``rcpt`` are whole command lines without CRLF; ``wire`` is the dot-stuffed content, ending in CRLF,
-    without the final dot; ``content`` is the same message unstuffed, frozen at the first permission.
+    ``mail`` and ``rcpt`` are whole command lines without CRLF; ``wire`` is the dot-stuffed content, ending in
+    CRLF, without the final dot; ``content`` is the same message unstuffed, frozen at the first permission.
     """
 
     letter: Letter
@@ -90,8 +91,9 @@ class Parcel:
 class Result:
     """What became of one attempt: the fact, and where the letter goes from here.
 
-    ``response`` is None where the server did not answer. ``due_at`` counts only for QUEUED; ``deferred`` says that
-    the letter moved along the schedule; ``suppress`` is the recipient key of an address that is dead, else empty.
+    ``response`` is None where the server did not answer. ``due_at`` counts only for QUEUED; ``deferred`` says
+    that the letter moved along the schedule; ``suppress`` is the recipient key of an address that is dead,
+    else empty.
     """
 
     letter: int

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from pipeline.delivery.letter import State
-from pipeline.store.tables import events, letters, meta
+from pipeline.store.tables import attempts, events, letters, meta
 
+IN_DOUBT = "in doubt"  # the verdict of an attempt nobody can know the end of
 RESENDABLE = (State.FAILED, State.CANCELLED, State.EXPIRED)
 
 
@@ -71,6 +72,35 @@ def settle_as_sent(connection: sa.Connection, ids: Collection[int], *, why: str,
 def settle_as_unsent(connection: sa.Connection, ids: Collection[int], *, why: str, now_us: int) -> int:
     """Settle letters in doubt: the relay had not taken them; they are queued again, with the same bytes."""
     return _settle(connection, ids, State.QUEUED, "settled: send again", why, now_us)
+
+
+def resend_doubts(connection: sa.Connection, *, now_us: int) -> int:
+    """Queue every letter in doubt again, once: the operator's standing order `retry.in_doubt = "resend"`.
+
+    Call it with the campaign's lock held, so that no process that may have sent them still lives. A letter
+    whose second try ended in doubt as well stays for a person. Return how many were queued.
+    """
+    doubts = sa.select(sa.func.count()).where(
+        attempts.c.letter == letters.c.id, attempts.c.verdict == IN_DOUBT
+    )
+    once = sa.select(letters.c.id).where(letters.c.state == State.IN_DOUBT, doubts.scalar_subquery() < 2)
+    ids = list(connection.execute(once).scalars())
+    return settle_as_unsent(connection, ids, why='retry.in_doubt = "resend"', now_us=now_us)
+
+
+def plan_again(connection: sa.Connection, ids: Collection[int], *, now_us: int) -> int:
+    """Plan suppressed letters again whose address may be written to once more; return how many."""
+    moved = 0
+    for letter in ids:
+        change = (
+            sa.update(letters)
+            .where(letters.c.id == letter, letters.c.state == State.SUPPRESSED)
+            .values(state=State.PLANNED, why="", ended_at=None)
+        )
+        if connection.execute(change).rowcount:
+            moved += 1
+            log(connection, letter, "planned again", "its suppression was lifted", now_us)
+    return moved
 
 
 def resend(connection: sa.Connection, ids: Collection[int], *, why: str, now_us: int) -> int:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from pipeline.clock import from_us
 from pipeline.delivery.letter import Letter, State
+from pipeline.store.operator import IN_DOUBT
 from pipeline.store.tables import attempts, contents, events, letters
 
 HOST_GONE = "the program ended between permission and answer"
@@ -39,7 +41,7 @@ def recover(connection: sa.Connection, *, now_us: int) -> int:
         connection.execute(
             sa.update(attempts)
             .where(attempts.c.letter == letter, attempts.c.n == n)
-            .values(ended_at=now_us, verdict="in doubt", text=HOST_GONE)
+            .values(ended_at=now_us, verdict=IN_DOUBT, text=HOST_GONE)
         )
         connection.execute(
             sa.update(letters)
@@ -86,7 +88,7 @@ def read_due(
 ) -> list[tuple[Place, Letter]]:
     """Return up to ``most`` letters that are due, behind a place in the queue, in order."""
     query = (
-        sa.select(letters, contents.c.message, contents.c.sha256)
+        sa.select(letters, contents.c.message, contents.c.sha256, contents.c.built_at)
         .outerjoin(contents, contents.c.letter == letters.c.id)
         .where(letters.c.state == State.QUEUED)
         .order_by(letters.c.due_at, letters.c.id)
@@ -121,6 +123,7 @@ def _letter(row: sa.Row[tuple[object, ...]]) -> Letter:
         values=json.loads(record["row"]),
         content=zlib.decompress(packed) if packed is not None else None,
         sha256=record["sha256"] or "",
+        built_at=from_us(record["built_at"]) if record["built_at"] is not None else None,
     )
 
 
@@ -162,3 +165,10 @@ def count_due(connection: sa.Connection, *, now_us: int, only: Collection[str] |
     if only is not None:
         query = query.where(letters.c.recipient.in_(list(only)))
     return connection.scalar(query) or 0
+
+
+def recipients_in(connection: sa.Connection, state: State) -> dict[int, str]:
+    """Return the recipient keys of the letters in a state."""
+    query = sa.select(letters.c.id, letters.c.recipient).where(letters.c.state == state)
+    found: dict[int, str] = dict(connection.execute(query).all())
+    return found

@@ -15,6 +15,8 @@ from pipeline.clock import Dice, from_us, to_us
 from pipeline.recipients.suppression import Reason, Suppression, suppression_hash
 from pipeline.store.tables import places, shared_meta, suppressions
 
+ASKED_AT_ONCE = 500  # hashes in one question
+
 
 def make_secret(connection: sa.Connection, dice: Dice) -> None:
     """Make the key of the suppressions' hashes, once for the life of the file."""
@@ -31,8 +33,13 @@ def shared_secret(connection: sa.Connection) -> bytes:
 def suppressed(connection: sa.Connection, keys: Collection[str], secret: bytes) -> dict[str, Suppression]:
     """Return those of the address keys that must not be written to."""
     hashes = {suppression_hash(secret, key): key for key in keys}
-    query = sa.select(suppressions).where(suppressions.c.hash.in_(list(hashes)))
-    return {hashes[row.hash]: _suppression(row) for row in connection.execute(query)}
+    found: dict[str, Suppression] = {}
+    asked = list(hashes)
+    for start in range(0, len(asked), ASKED_AT_ONCE):
+        some = asked[start : start + ASKED_AT_ONCE]
+        query = sa.select(suppressions).where(suppressions.c.hash.in_(some))
+        found |= {hashes[row.hash]: _suppression(row) for row in connection.execute(query)}
+    return found
 
 
 def suppress(connection: sa.Connection, entry: Suppression) -> bool:

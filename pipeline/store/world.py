@@ -170,8 +170,10 @@ def why_not_here(world: World) -> str:
         sent = _sent(connection)
     with world.common.reading() as connection:
         seen = shared.last_seen(connection, world.store_id)
+    if host and host != _host():
+        return "it was last used on another machine"
     if seen is None:
-        return "it was last used on another machine" if host and host != _host() else ""
+        return ""
     if epoch < seen.epoch or sent < seen.sent:
         return (
             f"it is older than the one used here last: {max(seen.sent - sent, 0)} letters sent since then "
