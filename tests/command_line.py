@@ -1,8 +1,8 @@
 """The command line, run in the test's own process: what it said, and its exit code.
 
-`CommandLine` runs commands in a campaign's folder, with the user's data folder beside it. `Terminal` makes the standard
-streams look like a terminal at which somebody types. `relay_here` is a real relay on loopback that files what it
-accepts, in a thread of its own.
+`CommandLine` runs commands in a campaign's folder, the user's data folder beside it. `Terminal` makes the
+standard streams look like a terminal at which somebody types. `relay_here` is a real relay on loopback that
+files what it accepts, in a thread of its own.
 """
 
 from __future__ import annotations
@@ -105,14 +105,19 @@ class CommandLine:
             (self.folder / "templates" / f"letter.{language}.md").write_text(template, "utf-8")
 
 
-class _Keyboard(io.StringIO):
+class _Keyboard:
     """What somebody types; Ctrl-C where the text ends with ^C."""
 
+    def __init__(self, text: str) -> None:
+        self._text = io.StringIO(text)
+
     def isatty(self) -> bool:
+        """Look like a terminal."""
         return True
 
-    def readline(self, size: int | None = -1, /) -> str:
-        line = super().readline()
+    def readline(self) -> str:
+        """Return the next line."""
+        line = self._text.readline()
         if line.endswith("^C"):
             raise KeyboardInterrupt
         return line
@@ -137,7 +142,7 @@ class Terminal:
 
 @contextmanager
 def relay_here(outbox: Path) -> Iterator[str]:
-    """Run a relay for as long as the context lasts, and give its URL; letters go to the Maildir ``outbox``."""
+    """Run a relay for as long as the context lasts, and give its URL; letters go to the Maildir."""
     ready: threading.Event = threading.Event()
     ports: list[int] = []
     loop = asyncio.new_event_loop()
