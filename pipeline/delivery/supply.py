@@ -170,7 +170,7 @@ class Feed:
         self._ready: deque[Letter] = deque()
         self._unused: deque[Letter] = deque()  # were ready and will not go; their limits are to be given back
         self._order = 0
-        self._blocked_until_us = 0
+        self._blocked_until = 0.0  # monotonic, so that a clock set back does not make it longer
         self._slow_until = 0.0
         self._held_domains: dict[str, str] = {}
         self._handed = 0
@@ -178,6 +178,7 @@ class Feed:
         self._waiters = 0
         self._exhausted = False  # nothing is known that could go in this run; letters in flight may come back
         self._finished = False
+        self._used_up: Stop | None = None  # ends the run once the letters that had room have been handed out
         self._demand = asyncio.Event()  # for `fill`: somebody wants something, or something is settled
         self._news = asyncio.Event()  # for sessions: look again
         self.stop: Stop | None = None
@@ -271,6 +272,12 @@ class Feed:
         """Take one step: clear some letters, make some ready, or wait for whatever may come next."""
         for letter in await self._return_unused():
             await self._is_closed(letter)
+        if self._used_up is not None:
+            if not self._ready:
+                self.end(self._used_up)
+                return
+            await self._wait_for_demand(POLL_S)
+            return
         await self._clear(max(1, self._wanted()))
         if not self._cleared:
             await self._nothing_to_clear()
@@ -362,12 +369,13 @@ class Feed:
         claim, paced = refusal.claim, isinstance(refusal.claim.limit, Pace)
         if claim.run_wide and (paced or self._rules.follow):
             self._cleared.appendleft(letter)
-            self._blocked_until_us = max(self._blocked_until_us, refusal.opens_us)
+            wait = (refusal.opens_us - to_us(self._clock.now())) / SECOND_US
+            self._blocked_until = max(self._blocked_until, self._clock.monotonic() + wait)
             self._progress.waiting = claim.label
         elif claim.run_wide:
             self._cleared.appendleft(letter)
             opens = f"there is room again at {from_us(refusal.opens_us):%Y-%m-%d %H:%M} UTC"
-            self.end(Stop(f"{claim.label} is used up", ExitCode.WAITING, opens))
+            self._used_up = Stop(f"{claim.label} is used up", ExitCode.WAITING, opens)
         elif paced:
             self._set_aside(letter, refusal.opens_us, claim.label)
         else:
@@ -418,8 +426,7 @@ class Feed:
 
     def _blocked_seconds(self) -> float:
         """Seconds until the run as a whole may hand out a letter again."""
-        blocked = (self._blocked_until_us - to_us(self._clock.now())) / SECOND_US
-        return max(self._slow_seconds(), blocked)
+        return max(self._slow_seconds(), self._blocked_until - self._clock.monotonic())
 
     def _seconds_ahead(self) -> float:
         """Seconds until a letter can go, as far as is known; 0 when it may be now."""
