@@ -43,14 +43,20 @@ def need(program: str, package: str) -> str:
 
 
 def wait_until(
-    happened: Callable[[], bool], what: str, *, seconds: float = DEADLINE_S, every: float = 0.005
+    happened: Callable[[], bool],
+    what: str,
+    *,
+    by: subprocess.Popen[str] | None = None,
+    seconds: float = DEADLINE_S,
 ) -> None:
-    """Look every ``every`` seconds whether another process has done something; fail after ``seconds``."""
+    """Look again and again whether something has happened; fail after ``seconds`` or when ``by`` ends."""
     deadline = time.monotonic() + seconds
     while not happened():
+        if by is not None and by.poll() is not None and not happened():
+            pytest.fail(f"it ended with {by.returncode} before: {what}\n{by.communicate()}")
         if time.monotonic() > deadline:
             pytest.fail(f"waited {seconds:g} s in vain: {what}")
-        time.sleep(every)
+        time.sleep(0.005)
 
 
 def free_port() -> int:

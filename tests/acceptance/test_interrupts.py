@@ -8,8 +8,6 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,9 +21,9 @@ PACE = "limits.relay=10/s"  # so that a run lasts long enough to be interrupted
 pytestmark = pytest.mark.peer
 
 
-def wait_for_letters(sink: Sink, number: int) -> None:
-    """Wait until the relay has begun that many letters."""
-    wait_until(lambda: sink.filed >= number, f"letter {number} at the relay")
+def wait_for_letters(sink: Sink, number: int, sender: subprocess.Popen[str]) -> None:
+    """Wait until the relay has begun that many letters of ``sender``."""
+    wait_until(lambda: sink.filed >= number, f"letter {number} at the relay", by=sender)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
@@ -36,7 +34,7 @@ def test_fault_08_an_interrupted_send_finishes_what_is_in_flight_and_says_how_to
     with smtp_sink() as sink:
         folder = make_campaign(tmp_path, LETTERS, settings=(PACE,)).at(sink.url)
         sender = folder.start("send", "--yes")
-        wait_for_letters(sink, 3)
+        wait_for_letters(sink, 3, sender)
         sender.send_signal(number)
         ended = finish(sender)
         assert ended.code == 130
@@ -77,7 +75,7 @@ def test_fault_08_a_second_interrupt_behind_the_dot_leaves_the_letter_in_doubt(t
 def interrupt_twice(folder: CampaignFolder, sink: Sink, *, behind_the_dot: bool = False) -> int:
     """Press Ctrl-C twice while the first letter is with the relay; return the exit code."""
     sender = folder.start("send", "--yes")
-    wait_for_letters(sink, 1)
+    wait_for_letters(sink, 1, sender)
     if behind_the_dot:
         (path,) = sink.folder.iterdir()
         wait_until(lambda: "release them" in path.read_text("utf-8"), "the letter's text at the relay")
@@ -89,29 +87,21 @@ def interrupt_twice(folder: CampaignFolder, sink: Sink, *, behind_the_dot: bool 
     return finish(sender).code
 
 
-@contextmanager
-def on_a_terminal(folder: CampaignFolder, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Run a command on a terminal of its own; gives the process and our end of the terminal."""
-    ours, theirs = pty.openpty()
-    try:
-        process = folder.start(*arguments, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
-        os.close(theirs)
-        yield process, ours
-    finally:
-        os.close(ours)
-
-
 def test_fault_08_a_closed_terminal_ends_the_send_like_an_interrupt(tmp_path: Path) -> None:
-    """SIGHUP: letters in flight are finished, none is in doubt, the rest goes once by the next send."""
+    """SIGHUP, and nowhere to write to: what is in flight is finished, the rest goes once later."""
+    ours, theirs = pty.openpty()
     with smtp_sink() as sink:
         folder = make_campaign(tmp_path, LETTERS, settings=(PACE,)).at(sink.url)
-        with on_a_terminal(folder, "send", "--yes") as (sender, _):
-            wait_for_letters(sink, 3)
-            sender.send_signal(signal.SIGHUP)
-        sender.wait(timeout=30)
+        sender = folder.start(
+            "send", "--yes", stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+        )
+        os.close(theirs)
+        wait_for_letters(sink, 3, sender)
+        os.close(ours)
+        sender.send_signal(signal.SIGHUP)
+        assert sender.wait(timeout=30) == 130
         so_far = sink.letters()
         assert folder.states() == {"sent": so_far.total(), "queued": LETTERS - so_far.total()}
-        assert sender.returncode == 130
         assert folder.at(sink.url, "limits.relay=off").send().code == 0
         assert sink.letters() == everybody(LETTERS)
 
@@ -124,7 +114,7 @@ def test_fault_08_after_a_sleep_with_a_dead_relay_every_letter_is_judged_by_its_
     with smtp_sink("-w", "1", port=port) as before:
         folder = make_campaign(tmp_path, 8, connections=2).at(before.url)
         sender = folder.start("send", "--yes")
-        wait_for_letters(before, 2)
+        wait_for_letters(before, 2, sender)
         sender.send_signal(signal.SIGSTOP)
         before.stop()
         with smtp_sink(port=port) as after:
@@ -145,13 +135,13 @@ def test_fault_08_there_is_no_burst_after_a_sleep(tmp_path: Path) -> None:
     with smtp_sink() as sink:
         folder = make_campaign(tmp_path, LETTERS, settings=("limits.relay=4/s",)).at(sink.url)
         sender = folder.start("send", "--yes")
-        wait_for_letters(sink, 2)
+        wait_for_letters(sink, 2, sender)
         sender.send_signal(signal.SIGSTOP)
         asleep_until = time.monotonic() + 2
         wait_until(lambda: time.monotonic() > asleep_until, "two seconds of sleep")
         stopped_at = sink.filed
         sender.send_signal(signal.SIGCONT)
-        wait_for_letters(sink, stopped_at + 3)
+        wait_for_letters(sink, stopped_at + 3, sender)
         sender.send_signal(signal.SIGINT)
         finish(sender)
         times = [at for (at,) in folder.ask_store("SELECT began_at FROM attempts ORDER BY began_at")]

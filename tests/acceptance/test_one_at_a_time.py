@@ -33,7 +33,7 @@ def test_fault_15_a_scheduled_run_that_finds_another_at_work_is_silent(tmp_path:
     with smtp_sink("-w", "1") as sink:
         folder = make_campaign(tmp_path, 6, connections=1).at(sink.url)
         sender = folder.start("send", "--yes")
-        wait_until(lambda: sink.filed > 0, "the first letter")
+        wait_until(lambda: sink.filed > 0, "the first letter", by=sender)
         beside = folder.run("run")
         assert sender.poll() is None
         assert (beside.code, beside.said) == (0, "")
