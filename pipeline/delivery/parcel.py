@@ -56,12 +56,20 @@ class Packing:
                 "its text changed since its first attempt, and the bytes of that attempt were not kept"
             )
         plain = content.isascii()
-        smtputf8 = not letter.email.isascii()
+        return_path = self.return_path(letter)
+        smtputf8 = not (letter.email + return_path).isascii()
         self._check(offer, size=len(content), plain=plain, smtputf8=smtputf8)
         return Parcel(
             letter=letter,
             attempt=letter.attempts + 1,
-            mail=self._mail(letter, offer, size=len(content), plain=plain, smtputf8=smtputf8),
+            mail=_mail(
+                return_path,
+                self.envelope_id(letter),
+                offer,
+                size=len(content),
+                plain=plain,
+                smtputf8=smtputf8,
+            ),
             rcpt=_rcpt(letter.email, offer),
             wire=dot_stuff(content),
             content=content,
@@ -71,23 +79,26 @@ class Packing:
 
     def _check(self, offer: Offer, *, size: int, plain: bool, smtputf8: bool) -> None:
         if smtputf8 and not offer.smtputf8:
-            raise Unfit("the address needs SMTPUTF8, which the relay does not offer")
+            raise Unfit("an address of it needs SMTPUTF8, which the relay does not offer")
         if not plain and not offer.eightbit:
             raise Unfit("its frozen text is 8-bit, which the relay does not take any more (8BITMIME)")
         if offer.size is not None and size > offer.size:
             raise Unfit(f"it has {size} octets; the relay takes {offer.size}")
 
-    def _mail(self, letter: Letter, offer: Offer, *, size: int, plain: bool, smtputf8: bool) -> bytes:
-        words = [f"MAIL FROM:<{self.return_path(letter)}>"]
-        if offer.size is not None or offer.announces_size:
-            words.append(f"SIZE={size}")
-        if not plain:
-            words.append("BODY=8BITMIME")
-        if smtputf8:
-            words.append("SMTPUTF8")
-        if offer.dsn:
-            words += ["RET=HDRS", f"ENVID={xtext(self.envelope_id(letter))}"]
-        return _command(words)
+
+def _mail(
+    return_path: str, envelope_id: str, offer: Offer, *, size: int, plain: bool, smtputf8: bool
+) -> bytes:
+    words = [f"MAIL FROM:<{return_path}>"]
+    if offer.size is not None or offer.announces_size:
+        words.append(f"SIZE={size}")
+    if not plain:
+        words.append("BODY=8BITMIME")
+    if smtputf8:
+        words.append("SMTPUTF8")
+    if offer.dsn:
+        words += ["RET=HDRS", f"ENVID={xtext(envelope_id)}"]
+    return _command(words)
 
 
 def _rcpt(address: str, offer: Offer) -> bytes:
