@@ -1,11 +1,14 @@
-"""What an operator does while letters go: pause, cancel, choose, look. And the sandbox's special addresses."""
+"""What an operator does while letters go: pause, cancel, choose, look. And the sandbox's own addresses."""
 
 from __future__ import annotations
 
 import json
 import mailbox
+import os
+import pty
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -114,6 +117,30 @@ def test_without_a_terminal_a_real_send_wants_yes(tmp_path: Path) -> None:
         assert "--yes" in refused.err
         assert sink.letters() == Counter()
         assert folder.states() == {"planned": 4}
+
+
+@pytest.mark.parametrize(("typed", "code", "taken"), [("4", 0, 4), ("5", 2, 0), ("", 2, 0)])
+def test_on_a_terminal_a_real_send_wants_the_number_typed(
+    tmp_path: Path, typed: str, code: int, taken: int
+) -> None:
+    """Author, relay and number are shown; the number sends, another one and an empty line do not."""
+    ours, theirs = pty.openpty()
+    with smtp_sink() as sink:
+        folder = make_campaign(tmp_path, 4).at(sink.url)
+        sender = folder.start("send", stdin=theirs, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        shown = ""
+        while "Type 4 to send" not in shown:
+            shown += os.read(ours, 4096).decode()
+        os.write(ours, f"{typed}\n".encode())
+        with suppress(OSError):  # the terminal ends with its last user
+            while more := os.read(ours, 4096):
+                shown += more.decode()
+        os.close(ours)
+        assert sender.wait(timeout=30) == code, shown
+        assert "Committee <letters@example.org>" in shown
+        assert f"127.0.0.1:{sink.port}" in shown
+        assert sink.letters().total() == taken
 
 
 def test_run_sends_only_what_a_person_released_and_tells_new_rows_once(tmp_path: Path) -> None:
