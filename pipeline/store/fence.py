@@ -17,8 +17,11 @@ from sqlalchemy.dialects import sqlite
 
 from pipeline.clock import to_us
 from pipeline.delivery.letter import Parcel, Result, State
+from pipeline.store.dialect import as_rows, rows_of
 from pipeline.store.operator import is_paused
-from pipeline.store.tables import attempts, contents, letters
+from pipeline.store.tables import attempts, bundles, contents, letters
+
+PACKING_LEVEL = 3  # of zlib: a seventh of the time of each message packed alone, and a tenth of the size
 
 _open_attempt = attempts.alias()
 
@@ -47,115 +50,181 @@ def write(
 
     Nothing is granted until it commits.
     """
-    for result in results:
-        _record(connection, result, now_us=now_us)
+    if results:
+        first = {(result.letter, result.attempt): result for result in reversed(results)}
+        _record(
+            connection,
+            [result for result in results if first[result.letter, result.attempt] is result],
+            now_us=now_us,
+        )
     paused = is_paused(connection)
-    granted = set()
-    if not paused:
-        for parcel in permits:
-            if _permit(connection, parcel, run=run, now_us=now_us, keep_bytes=keep_bytes):
-                granted.add((parcel.letter.id, parcel.attempt))
-    return Written(frozenset(granted), paused)
+    granted: frozenset[tuple[int, int]] = frozenset()
+    if permits and not paused:
+        granted = _permit(connection, permits, run=run, now_us=now_us, keep_bytes=keep_bytes)
+    return Written(granted, paused)
 
 
-def _permit(connection: sa.Connection, parcel: Parcel, *, run: int, now_us: int, keep_bytes: bool) -> bool:
-    letter, n = parcel.letter.id, parcel.attempt
-    done = connection.execute(
-        _PERMIT,
-        {
-            "p_letter": letter,
-            "p_before": n - 1,
-            "p_n": n,
-            "p_run": run,
-            "p_now": now_us,
-            "p_sha256": parcel.sha256,
-        },
-    )
-    if done.rowcount != 1:
-        return False
-    connection.execute(_COUNT, {"p_letter": letter, "p_n": n})
-    connection.execute(
-        _FREEZE,
-        {
-            "letter": letter,
-            "sha256": parcel.sha256,
-            "message": zlib.compress(parcel.content, 6) if keep_bytes else None,
-            "built_at": to_us(parcel.built_at),
-        },
-    )
-    return True
+def _permit(
+    connection: sa.Connection, parcels: Sequence[Parcel], *, run: int, now_us: int, keep_bytes: bool
+) -> frozenset[tuple[int, int]]:
+    """Insert the attempts that may be, count them, and freeze what they send."""
+    asked = as_rows((parcel.letter.id, parcel.attempt, parcel.sha256) for parcel in parcels)
+    answer = connection.execute(_PERMIT, {"asked": asked, "p_run": run, "p_now": now_us})
+    granted = frozenset((row.letter, row.n) for row in answer)
+    if granted:
+        connection.execute(_COUNT, {"counted": as_rows(granted)})
+        allowed = [parcel for parcel in parcels if (parcel.letter.id, parcel.attempt) in granted]
+        _freeze(connection, [parcel for parcel in allowed if not parcel.letter.sha256], keep_bytes=keep_bytes)
+    return granted
 
 
-def _record(connection: sa.Connection, result: Result, *, now_us: int) -> None:
-    answer = result.response
-    closed = connection.execute(
-        _CLOSE,
-        {
-            "p_letter": result.letter,
-            "p_n": result.attempt,
-            "p_now": now_us,
-            "p_phase": result.phase,
-            "p_verdict": result.verdict,
-            "p_code": answer.code if answer else None,
-            "p_enhanced": answer.enhanced if answer else None,
-            "p_text": answer.text if answer else result.note,
-        },
-    )
-    if not closed.rowcount and result.state is not State.SENT:
+def _freeze(connection: sa.Connection, parcels: Sequence[Parcel], *, keep_bytes: bool) -> None:
+    """Keep what goes out for the first time."""
+    if not parcels:
         return
+    bundle = None
+    if keep_bytes:
+        packed = zlib.compress(b"".join(parcel.content for parcel in parcels), PACKING_LEVEL)
+        key = connection.execute(sa.insert(bundles).values(packed=packed)).inserted_primary_key
+        assert key is not None
+        bundle = key[0]
+    start = 0
+    rows = []
+    for parcel in parcels:
+        rows.append(
+            (parcel.letter.id, parcel.sha256, bundle, start, len(parcel.content), to_us(parcel.built_at))
+        )
+        start += len(parcel.content)
+    connection.execute(_FREEZE, {"frozen": as_rows(rows)})
+
+
+def _record(connection: sa.Connection, results: Sequence[Result], *, now_us: int) -> None:
+    """Close the attempts, then move the letters whose attempt was open until now - or whose letter was sent."""
+    closes = as_rows(
+        (
+            result.letter,
+            result.attempt,
+            result.phase,
+            result.verdict,
+            result.response.code if result.response else None,
+            result.response.enhanced if result.response else None,
+            result.response.text if result.response else result.note,
+        )
+        for result in results
+    )
+    answer = connection.execute(_CLOSE, {"closed": closes, "p_now": now_us})
+    closed = {(row.letter, row.n) for row in answer}
+    moves = [
+        result
+        for result in results
+        if result.state is State.SENT or (result.letter, result.attempt) in closed
+    ]
+    if moves:
+        rows = as_rows(_move(result, now_us=now_us) for result in moves)
+        connection.execute(_MOVE, {"moved": rows, "p_now": now_us})
+
+
+def _move(result: Result, *, now_us: int) -> tuple[object, ...]:
     waits = result.state is State.QUEUED
-    connection.execute(
-        _MOVE_BACK if waits else _MOVE_ON,
-        {
-            "p_letter": result.letter,
-            "p_n": result.attempt,
-            "p_state": result.state,
-            "p_why": result.note or (str(answer) if answer else result.verdict),
-            "p_due": to_us(result.due_at) if waits and result.due_at else (now_us if waits else None),
-            "p_deferred": int(result.deferred),
-            "p_ended": None if result.state in (State.QUEUED, State.IN_DOUBT) else now_us,
-        },
+    return (
+        result.letter,
+        result.attempt,
+        result.state,
+        result.note or str(result.response or result.verdict),
+        to_us(result.due_at) if waits and result.due_at else (now_us if waits else None),
+        int(result.deferred),
+        None if waits or result.state is State.IN_DOUBT else now_us,
     )
 
 
-_PERMIT = sa.insert(attempts).from_select(
-    ["letter", "n", "run", "began_at"],
-    sa.select(letters.c.id, sa.bindparam("p_n"), sa.bindparam("p_run"), sa.bindparam("p_now")).where(
-        letters.c.id == sa.bindparam("p_letter"),
-        letters.c.state == State.QUEUED,
-        letters.c.attempts == sa.bindparam("p_before"),
-        ~sa.exists().where(_open_attempt.c.letter == letters.c.id, _open_attempt.c.ended_at.is_(None)),
-        ~sa.exists().where(contents.c.letter == letters.c.id, contents.c.sha256 != sa.bindparam("p_sha256")),
-    ),
+_whole, _words = sa.BigInteger(), sa.Text()
+_asked = rows_of("asked", {"letter": _whole, "n": _whole, "sha256": _words})
+_PERMIT = (
+    sqlite.insert(attempts)
+    .from_select(
+        ["letter", "n", "run", "began_at"],
+        sa.select(_asked.c.letter, _asked.c.n, sa.bindparam("p_run"), sa.bindparam("p_now")).where(
+            sa.exists().where(
+                letters.c.id == _asked.c.letter,
+                letters.c.state == State.QUEUED,
+                letters.c.attempts == _asked.c.n - 1,
+            ),
+            ~sa.exists().where(_open_attempt.c.letter == _asked.c.letter, _open_attempt.c.ended_at.is_(None)),
+            ~sa.exists().where(contents.c.letter == _asked.c.letter, contents.c.sha256 != _asked.c.sha256),
+        ),
+    )
+    .on_conflict_do_nothing()
+    .returning(attempts.c.letter, attempts.c.n)
 )
-_COUNT = (
-    sa.update(letters).where(letters.c.id == sa.bindparam("p_letter")).values(attempts=sa.bindparam("p_n"))
+_counted = rows_of("counted", {"letter": _whole, "n": _whole})
+_COUNT = sa.update(letters).where(letters.c.id == _counted.c.letter).values(attempts=_counted.c.n)
+_frozen = rows_of(
+    "frozen",
+    {
+        "letter": _whole,
+        "sha256": _words,
+        "bundle": _whole,
+        "start": _whole,
+        "size": _whole,
+        "built_at": _whole,
+    },
 )
-_FREEZE = sqlite.insert(contents).on_conflict_do_nothing(index_elements=["letter"])
+_FREEZE = (
+    sqlite.insert(contents)
+    .from_select(
+        list(_frozen.c.keys()), sa.select(_frozen).where(_frozen.c.letter > 0)
+    )  # SQLite wants a WHERE
+    .on_conflict_do_nothing()
+)
+_closed = rows_of(
+    "closed",
+    {
+        "letter": _whole,
+        "n": _whole,
+        "phase": _words,
+        "verdict": _words,
+        "code": _whole,
+        "enhanced": _words,
+        "text": _words,
+    },
+)
 _CLOSE = (
     sa.update(attempts)
-    .where(attempts.c.letter == sa.bindparam("p_letter"), attempts.c.n == sa.bindparam("p_n"))
-    .where(attempts.c.ended_at.is_(None))
+    .where(attempts.c.letter == _closed.c.letter, attempts.c.n == _closed.c.n, attempts.c.ended_at.is_(None))
     .values(
         ended_at=sa.bindparam("p_now"),
-        phase=sa.bindparam("p_phase"),
-        verdict=sa.bindparam("p_verdict"),
-        code=sa.bindparam("p_code"),
-        enhanced=sa.bindparam("p_enhanced"),
-        text=sa.bindparam("p_text"),
+        **{name: _closed.c[name] for name in ("phase", "verdict", "code", "enhanced", "text")},
     )
+    .returning(attempts.c.letter, attempts.c.n)
 )
-_moved = (
+_moved = rows_of(
+    "moved",
+    {
+        "letter": _whole,
+        "n": _whole,
+        "state": _words,
+        "why": _words,
+        "due_at": _whole,
+        "deferred": _whole,
+        "ended_at": _whole,
+    },
+)
+# What the relay said is a fact, whatever the operator decided meanwhile; a letter to try again he may have
+# withdrawn.
+_MOVE = (
     sa.update(letters)
-    .where(letters.c.id == sa.bindparam("p_letter"), letters.c.attempts == sa.bindparam("p_n"))
+    .where(letters.c.id == _moved.c.letter, letters.c.attempts == _moved.c.n)
+    .where(
+        sa.case(
+            (_moved.c.state == State.QUEUED, letters.c.state == State.QUEUED),
+            else_=letters.c.state != State.SENT,
+        )
+    )
     .values(
-        state=sa.bindparam("p_state"),
-        why=sa.bindparam("p_why"),
-        due_at=sa.bindparam("p_due"),
-        deferrals=letters.c.deferrals + sa.bindparam("p_deferred"),
-        ended_at=sa.bindparam("p_ended"),
+        state=_moved.c.state,
+        why=_moved.c.why,
+        due_at=_moved.c.due_at,
+        deferrals=letters.c.deferrals + _moved.c.deferred,
+        ended_at=_moved.c.ended_at,
     )
 )
-# What the relay said is a fact, whatever a person decided meanwhile; one to be tried again may be withdrawn.
-_MOVE_ON = _moved.where(letters.c.state != State.SENT)
-_MOVE_BACK = _moved.where(letters.c.state == State.QUEUED)

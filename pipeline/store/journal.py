@@ -143,6 +143,10 @@ class Journal:
 
 
 def _answer(permits: list[tuple[Parcel, asyncio.Future[bool]]], granted: frozenset[tuple[int, int]]) -> None:
+    """Give each permission to one holder: the first that asked."""
+    free = set(granted)
     for parcel, answer in permits:
+        attempt = (parcel.letter.id, parcel.attempt)
         if not answer.done():
-            answer.set_result((parcel.letter.id, parcel.attempt) in granted)
+            answer.set_result(attempt in free)
+        free.discard(attempt)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from pipeline.clock import from_us
 from pipeline.delivery.letter import Letter, State
 from pipeline.store.operator import IN_DOUBT
-from pipeline.store.tables import attempts, contents, events, letters
+from pipeline.store.tables import attempts, bundles, contents, events, letters
 
 HOST_GONE = "the program ended between permission and answer"
 
@@ -88,8 +88,16 @@ def read_due(
 ) -> list[tuple[Place, Letter]]:
     """Return up to ``most`` letters that are due, behind a place in the queue, in order."""
     query = (
-        sa.select(letters, contents.c.message, contents.c.sha256, contents.c.built_at)
+        sa.select(
+            letters,
+            contents.c.sha256,
+            contents.c.built_at,
+            contents.c.start,
+            contents.c.size,
+            bundles.c.packed,
+        )
         .outerjoin(contents, contents.c.letter == letters.c.id)
+        .outerjoin(bundles, bundles.c.id == contents.c.bundle)
         .where(letters.c.state == State.QUEUED)
         .order_by(letters.c.due_at, letters.c.id)
     )
@@ -108,7 +116,6 @@ def read_due(
 
 def _letter(row: sa.Row[tuple[object, ...]]) -> Letter:
     record = row._mapping
-    packed = record["message"]
     return Letter(
         id=record["id"],
         message_id=record["message_id"],
@@ -121,10 +128,16 @@ def _letter(row: sa.Row[tuple[object, ...]]) -> Letter:
         deferrals=record["deferrals"],
         line=record["line"],
         values=json.loads(record["row"]),
-        content=zlib.decompress(packed) if packed is not None else None,
+        content=_content(record) if record["packed"] is not None else None,
         sha256=record["sha256"] or "",
         built_at=from_us(record["built_at"]) if record["built_at"] is not None else None,
     )
+
+
+def _content(record: sa.RowMapping) -> bytes:
+    """Take a message out of its bundle."""
+    start = int(record["start"])
+    return zlib.decompress(record["packed"])[start : start + int(record["size"])]
 
 
 def take_out(connection: sa.Connection, ids: Iterable[int], state: State, *, why: str, now_us: int) -> int:

@@ -87,12 +87,21 @@ letters = sa.Table(
 # `state = ?` implies it.
 sa.Index("letters_queue", letters.c.state, letters.c.due_at, letters.c.id)
 
+bundles = sa.Table(
+    "bundles",  # messages permitted in one commit, packed together: alike as they are, they take a tenth
+    CAMPAIGN,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("packed", sa.LargeBinary, nullable=False),  # zlib
+)
+
 contents = sa.Table(
     "contents",  # what was permitted to go out; frozen from then on
     CAMPAIGN,
     sa.Column("letter", Id, sa.ForeignKey("letters.id"), primary_key=True, autoincrement=False),
     sa.Column("sha256", sa.Text, nullable=False),  # of the message, CRLF, before dot-stuffing
-    sa.Column("message", sa.LargeBinary),  # zlib; NULL where [store] bytes = false
+    sa.Column("bundle", Id, sa.ForeignKey("bundles.id")),  # NULL where [store] bytes = false
+    sa.Column("start", sa.Integer, nullable=False),  # of the message in its bundle, octets
+    sa.Column("size", sa.Integer, nullable=False),
     sa.Column("built_at", Moment, nullable=False),  # its Date
 )
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -211,9 +212,17 @@ class Bench:
         """Return what was frozen of a letter."""
         kept = tables.contents.c
         with self.world.campaign.reading() as connection:
-            query = sa.select(kept.sha256, kept.message, kept.built_at).where(kept.letter == number)
+            query = (
+                sa.select(kept.sha256, kept.start, kept.size, tables.bundles.c.packed, kept.built_at)
+                .outerjoin(tables.bundles, tables.bundles.c.id == kept.bundle)
+                .where(kept.letter == number)
+            )
             row = connection.execute(query).first()
-        return Kept(*row) if row else None
+        if row is None:
+            return None
+        bundle = zlib.decompress(row.packed) if row.packed is not None else None
+        message = bundle[row.start : row.start + row.size] if bundle is not None else None
+        return Kept(row.sha256, message, row.built_at)
 
     def close(self) -> None:
         """Let go of the files."""

@@ -354,7 +354,10 @@ def test_reading_and_permitting_are_led_by_indexes(bench: Bench) -> None:
         steps += plans(bench, lambda: queue.count_due(connection, now_us=bench.now_us))
     assert any("letters_queue (state=? AND due_at=? AND id>?)" in step for step in steps)
     assert any("letters_queue (state=? AND due_at>? AND due_at<?)" in step for step in steps)
-    assert [step for step in steps if step.startswith("SCAN") or "TEMP B-TREE" in step] == []
+    tables = [
+        step for step in steps if "VIRTUAL TABLE" not in step
+    ]  # a batch itself is gone through, of course
+    assert [step for step in tables if step.startswith("SCAN") or "TEMP B-TREE" in step] == []
 
 
 def test_recovery_looks_at_open_attempts_only(bench: Bench) -> None:

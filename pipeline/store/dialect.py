@@ -1,0 +1,30 @@
+"""Where the databases differ: the rows of a list handed over in one parameter.
+
+A batch of permissions or results goes to the database as one JSON array and is worked off by one statement, so the cost
+of a statement is paid once a commit and not once a letter.
+
+Limits: SQLite only, until the store can be a PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+
+def rows_of(parameter: str, columns: Mapping[str, sa.types.TypeEngine[Any]]) -> sa.Subquery:
+    """Return a table with ``columns`` whose rows stand, as arrays in that order, in the JSON of ``parameter``."""
+    each = sa.func.json_each(sa.bindparam(parameter)).table_valued("value", name=f"{parameter}_each")
+    picked = [
+        sa.type_coerce(sa.func.json_extract(each.c.value, f"$[{index}]"), kind).label(name)
+        for index, (name, kind) in enumerate(columns.items())
+    ]
+    return sa.select(*picked).subquery(f"{parameter}_rows")
+
+
+def as_rows(rows: Iterable[Sequence[object]]) -> str:
+    """Return rows as the JSON that `rows_of` reads."""
+    return json.dumps(list(rows), ensure_ascii=False, separators=(",", ":"))
