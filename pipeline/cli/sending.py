@@ -27,8 +27,9 @@ from pipeline.delivery.letter import Letter, Parcel, Result, State
 from pipeline.delivery.limits import Limits, Pace
 from pipeline.delivery.parcel import Packing
 from pipeline.delivery.plan import plan_letters
-from pipeline.delivery.relay import BodyEncoding, Relay, RelayKind
+from pipeline.delivery.relay import BodyEncoding, Pipelining, Relay, RelayKind
 from pipeline.delivery.sandbox import sandbox_relay
+from pipeline.delivery.session import Manner
 from pipeline.delivery.supply import Feed, Progress, Rules, Stop
 from pipeline.errors import ExitCode, Unusable
 from pipeline.mail.identity import letter_token
@@ -216,7 +217,7 @@ class Sending:
             packing=self._packing(relay),
             progress=self.progress,
             unsendable=self._unsendable,
-            manner=manner(settings),
+            manner=self._manner(),
             connections=rules.sessions,
         )
         writing = asyncio.create_task(journal.write_for_ever())
@@ -226,8 +227,22 @@ class Sending:
         finally:
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
+        self._remember_manner(run.manner)
         self.notes += desk.advice
         return stop, unrecorded
+
+    def _manner(self) -> Manner:
+        """Return how to put commands on the wire: as told, or as this relay has turned out to like it."""
+        settings = self._place.settings
+        with self._world.campaign.reading() as connection:
+            learnt = operator.read_meta(connection, f"manner {settings.relay.account}")
+        return Manner(learnt) if learnt and settings.relay.pipelining is Pipelining.AUTO else manner(settings)
+
+    def _remember_manner(self, last: Manner) -> None:
+        if last is not self._manner():
+            name = f"manner {self._place.settings.relay.account}"
+            with self._world.campaign.writing() as connection:
+                operator.write_meta(connection, name, str(last))
 
     def _packing(self, relay: Relay) -> Packing:
         settings, secret = self._place.settings, self._world.secret

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import mailbox
+import socket
 import sqlite3
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -53,6 +56,50 @@ class Folder:
         return len(list((self.root / ".campaign" / "outbox" / "new").iterdir()))
 
 
+class HastyRelay:
+    """Offers PIPELINING and refuses every RCPT that did not come alone; counts refusals and letters."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.refusals = self.letters = 0
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                self._talk(connection)
+
+    def _talk(self, connection: socket.socket) -> None:
+        connection.sendall(b"220 hasty\r\n")
+        content = False
+        while said := connection.recv(65_536):
+            if content:
+                if said.endswith(b"\r\n.\r\n"):
+                    content, self.letters = False, self.letters + 1
+                    connection.sendall(b"250 ok\r\n")
+                continue
+            if said.count(b"\r\n") > 1:
+                self.refusals += 1
+                connection.sendall(b"503 5.5.1 one at a time: synchronization\r\n" * said.count(b"\r\n"))
+            elif said.startswith(b"EHLO"):
+                connection.sendall(b"250-hasty\r\n250 PIPELINING\r\n")
+            elif said.startswith(b"DATA"):
+                content = True
+                connection.sendall(b"354 go\r\n")
+            else:
+                connection.sendall(b"250 ok\r\n")
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
     """A folder of its own, and a data folder of its own."""
@@ -74,7 +121,7 @@ def test_without_kept_bytes_a_deferred_letter_goes_at_the_next_try(
 
 
 def test_a_standing_order_sends_a_letter_in_doubt_again_once(folder: Folder) -> None:
-    """retry.in_doubt = "resend" acts at the next run, with the same bytes; a second doubt waits for a person."""
+    """retry.in_doubt = "resend" acts at the next run; a second doubt waits for a person."""
     folder.write("sandbox-drops@x.example")
     order = ("--set", "retry.in_doubt=resend")
     assert folder.campaign(*order, "send") == 1
@@ -130,3 +177,19 @@ def test_a_mailing_says_how_to_leave_it_and_letters_to_officials_do_not(folder: 
     assert member["List-Id"] == "<rules-of-sending.example.org>"
     assert member["Auto-Submitted"] == "auto-generated"
     assert not [name for name in official if name.startswith(("List-", "Auto-", "X-"))]
+
+
+def test_a_relay_that_dislikes_several_commands_at_once_is_remembered(folder: Folder) -> None:
+    """What one run learnt of a relay the next does not try again; the letters go once all the same."""
+    relay = HastyRelay()
+    there = ("--set", f"relay.url=smtp://127.0.0.1:{relay.port}", "--set", "relay.connections=1")
+    try:
+        folder.write("a@x.example", "b@x.example")
+        assert folder.campaign(*there, "send", "--yes") == 0
+        assert (relay.letters, relay.refusals > 0) == (2, True)
+        relay.refusals = 0
+        folder.write("a@x.example", "b@x.example", "c@x.example")
+        assert folder.campaign(*there, "send", "--yes") == 0
+        assert (relay.letters, relay.refusals) == (3, 0)
+    finally:
+        relay.close()
