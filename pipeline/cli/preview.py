@@ -47,7 +47,7 @@ def preview(
 
     place: Place = context.obj
     checked = check_folder(place.settings, clock=place.clock)
-    if not quiet:
+    if not (quiet or json):
         tell_problems(errors(checked.problems))
     chosen = _chosen(checked, who, everyone=out_dir is not None)
     if out_dir is not None:

@@ -58,7 +58,7 @@ def print_schedule(place: Place, voice: Voice) -> None:
         )
     cron = cron_line(command, data)
     environment = f"Environment={_unit_word(f'{DATA_FOLDER}={data}')}\n" if data else ""
-    line = " ".join(map(_unit_word, command))
+    line = " ".join(map(_unit_word, command)).replace("$", "$$")  # variables, in a command only
     service = SERVICE.format(name=_unit_text(name), environment=environment, line=line)
     timer = TIMER.format(name=_unit_text(name))
     if voice.json:
@@ -91,8 +91,8 @@ def _command(place: Place) -> list[str]:
 
 
 def _unit_word(word: str) -> str:
-    """Return a word as systemd reads it back (systemd.syntax(7), systemd.service(5))."""
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
+    """Return a word as systemd reads it back (systemd.syntax(7))."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
     plain = all(character.isalnum() or character in "/._-+:=@," for character in word)
     return _unit_text(word if plain else f'"{escaped}"')
 
