@@ -51,16 +51,18 @@ def errors(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def visible(text: str, *, limit: int = 0) -> str:
-    """Return ``text`` with control, bidi and other invisible characters as escapes, cut at ``limit`` (0:
-    not).
+    """Return ``text`` with control, bidi and other invisible characters as escapes.
+
+    It is cut at ``limit`` characters; 0: not.
     """
-    out = "".join(
-        character
-        if character.isprintable() or (character == "\u200d")
-        else (" " if character == "\t" else f"\\u{ord(character):04x}")
-        for character in text
-    )
+    out = text if text.isprintable() else "".join(map(_visible_character, text))
     return out if not limit or len(out) <= limit else out[: limit - 1] + "…"
+
+
+def _visible_character(character: str) -> str:
+    if character.isprintable() or character == "\u200d":
+        return character
+    return " " if character == "\t" else f"\\u{ord(character):04x}"
 
 
 def shown(problem: Problem) -> str:

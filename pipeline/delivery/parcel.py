@@ -8,6 +8,7 @@ take as it is never reaches MAIL: `Unfit` says why, in words.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,8 @@ from pipeline.delivery.connect import Offer
 from pipeline.delivery.letter import Letter, Parcel
 from pipeline.letters.message import dot_stuff
 
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_NOT_XTEXT = re.compile(r"[^!-*,-<>-~]")
 COMMAND_LIMIT = 2_000  # octets; RFC 5321 asks for 512 plus what each extension adds
 
 
@@ -112,11 +115,11 @@ def _rcpt(address: str, offer: Offer) -> bytes:
 
 def _command(words: list[str]) -> bytes:
     line = " ".join(words).encode()
-    if len(line) > COMMAND_LIMIT or any(octet < 0x20 or octet == 0x7F for octet in line):
+    if len(line) > COMMAND_LIMIT or _CONTROL.search(line):
         raise Unfit("its address cannot be put into an SMTP command")
     return line
 
 
 def xtext(text: str) -> str:
     """Return ``text`` (ASCII) as xtext: "+", "=" and what is not printable as +XX (RFC 3461 4)."""
-    return "".join(c if "!" <= c <= "~" and c not in "+=" else f"+{ord(c):02X}" for c in text)
+    return _NOT_XTEXT.sub(lambda found: f"+{ord(found[0]):02X}", text)
