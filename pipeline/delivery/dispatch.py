@@ -91,6 +91,7 @@ class Run:
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _live: int = 0  # sessions open now
     _alone: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _openings: set[asyncio.Future[Connection]] = field(default_factory=set)
     _opened: bool = False  # a connection was opened: password and certificate are in order
 
     async def go(self) -> Stop | None:
@@ -106,8 +107,10 @@ class Run:
         return self.feed.stop
 
     def wind_up(self, reason: str) -> None:
-        """Hand out nothing more; what is in flight is finished."""
+        """Hand out nothing more; what is in flight is finished, and a connection not open yet is given up."""
         self.feed.end(Stop(reason, ExitCode.INTERRUPTED))
+        for opening in self._openings:
+            opening.cancel()
 
     async def _fill(self) -> None:
         try:
@@ -141,13 +144,27 @@ class Run:
     async def _connect(self) -> Connection | None:
         """Open a connection; the first of a run alone, so that a wrong password is tried once. None: over."""
         if self._opened:
-            return await self.opening.connect(self.manner)
+            return await self._open()
         async with self._alone:
             if self.feed.stop is not None:
                 return None
-            connection = await self.opening.connect(self.manner)
-            self._opened = True
+            connection = await self._open()
+            self._opened = connection is not None
             return connection
+
+    async def _open(self) -> Connection | None:
+        """Open a connection; None when the run is wound up meanwhile: no letter was spoken of yet."""
+        opening = asyncio.ensure_future(self.opening.connect(self.manner))
+        self._openings.add(opening)
+        try:
+            return await opening
+        except asyncio.CancelledError:
+            worker = asyncio.current_task()
+            if self.feed.stop is None or (worker is not None and worker.cancelling()):
+                raise
+            return None
+        finally:
+            self._openings.discard(opening)
 
     async def _converse(self, connection: Connection) -> None:
         supplier = Supplier(self.feed, self.packing, connection.offer, self.unsendable, self.progress)
