@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from functools import partial
 
 from pipeline.cli.place import Place
 from pipeline.cli.suppressions import opened
@@ -15,9 +15,6 @@ from pipeline.errors import Unusable
 from pipeline.mail.address import AddressFault, address_key
 from pipeline.store import operator, queue
 from pipeline.store.lock import RunLock
-
-if TYPE_CHECKING:
-    import sqlalchemy as sa
 
 Decision = Callable[..., int]
 
@@ -49,7 +46,7 @@ def decide(
             ids = (
                 operator.in_state(connection, states)
                 if names is None
-                else _named(connection, names, states, nothing=nothing)
+                else _named(partial(operator.find, connection, states=states), names, nothing=nothing)
             )
             number = decision(connection, ids, why=why, now_us=now_us)
     if json:
@@ -60,11 +57,9 @@ def decide(
         next_step(next_ if number else "`campaign status`")
 
 
-def _named(
-    connection: sa.Connection, names: Sequence[str], states: Sequence[State], *, nothing: str
-) -> list[int]:
+def _named(find: Callable[[list[str]], list[int]], names: Sequence[str], *, nothing: str) -> list[int]:
     """Return the letters; Unusable, and nothing is decided, when one of the names fits none."""
-    found = {name: operator.find(connection, spellings(name), states) for name in names}
+    found = {name: find(spellings(name)) for name in names}
     if unknown := [name for name, ids in found.items() if not ids]:
         raise Unusable(
             f"{nothing}: {', '.join(unknown)}",

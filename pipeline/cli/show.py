@@ -11,9 +11,8 @@ from pipeline.cli.place import Place
 from pipeline.errors import Unusable
 
 if TYPE_CHECKING:
-    import sqlalchemy as sa
-
     from pipeline.store.history import LetterLine
+    from pipeline.store.world import World
 
 
 def add(app: typer.Typer) -> None:
@@ -38,9 +37,10 @@ def show(
 
     place: Place = context.obj
     key = spellings(who)[-1]  # the address key, where it is an address
-    with opened(place) as world, world.campaign.reading() as connection:
-        found = history.find_letters(connection, key, who)
-        stories = [_story(connection, line) for line in found]
+    with opened(place) as world:
+        with world.campaign.reading() as connection:
+            found = history.find_letters(connection, key, who)
+        stories = [_story(world, line) for line in found]
         named = str(world.name)
     barred = suppressed_keys(place, [key])
     if not stories and not barred:
@@ -88,17 +88,21 @@ def _next(state: str) -> str:
             return "`campaign status`"
 
 
-def _story(connection: sa.Connection, line: LetterLine) -> dict[str, Any]:
+def _story(world: World, line: LetterLine) -> dict[str, Any]:
     from dataclasses import asdict
 
     from pipeline.store import history
 
+    with world.campaign.reading() as connection:
+        attempts = history.attempts_of(connection, line.id)
+        events = history.events_of(connection, line.id)
+        sha256 = history.content_hash(connection, line.id)
     return {
         **asdict(line),
         "state": str(line.state),
-        "sha256": history.content_hash(connection, line.id),
-        "attempts": [asdict(attempt) for attempt in history.attempts_of(connection, line.id)],
-        "events": [asdict(event) for event in history.events_of(connection, line.id)],
+        "sha256": sha256,
+        "attempts": [asdict(attempt) for attempt in attempts],
+        "events": [asdict(event) for event in events],
     }
 
 
