@@ -8,6 +8,7 @@ each process.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -169,4 +170,5 @@ def _names(text: str) -> frozenset[str]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything started here is stopped
     sys.exit(main())

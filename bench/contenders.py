@@ -33,8 +33,9 @@ LIMITS = (
     "limits.per_recipient=20/day",
     "limits.per_domain=1000000/day",
     "limits.day=1000000/day",
-    "limits.relay=1000000/s",  # a pace that is never felt: the bookkeeping is what is measured
-)
+    "limits.relay=1000000/h",
+)  # quotas that are never reached: the bookkeeping is what is measured
+PACE = "limits.relay=1000000/s"  # an even pace that nobody could feel, so again the bookkeeping
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,8 @@ def _ours() -> tuple[list[Contender], dict[str, str]]:
     plain = ("-c", WITHOUT_UVLOOP) if uvloop else ("-m", "pipeline")
     variants = [
         _campaign("campaign", "campaign send", start=plain),
-        _campaign("campaign-limits", "the same, every limit on", *LIMITS, start=plain),
+        _campaign("campaign-limits", "the same, every quota on", *LIMITS, start=plain),
+        _campaign("campaign-pace", "the same, with a pace of a million a second", PACE, start=plain),
         _campaign("campaign-4", "the same, 4 connections", "relay.connections=4", start=plain),
         _campaign("campaign-grouped", "the same, not chained", "relay.pipelining=grouped", start=plain),
         _campaign("campaign-off", "the same, a command at a time", "relay.pipelining=off", start=plain),
@@ -143,7 +145,7 @@ def _ours() -> tuple[list[Contender], dict[str, str]]:
     if uvloop:
         variants += [
             _campaign("campaign" + FAST, "campaign send, uvloop"),
-            _campaign("campaign-limits" + FAST, "the same, every limit on", *LIMITS),
+            _campaign("campaign-limits" + FAST, "the same, every quota on", *LIMITS),
             _campaign("campaign-8bit" + FAST, "the same, 8bit bodies", "relay.encoding=8bit"),
             _session("session" + FAST, "our session alone, uvloop", loop="uvloop"),
         ]

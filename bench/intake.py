@@ -1,7 +1,7 @@
 """Reading the list, beside email-validator called for every row: ``python -m bench.intake WHO LIST``.
 
 WHO is ``campaign`` (`read_recipients`, all that `check` does to a row of the list) or ``email-validator``
-(csv and `validate_email` without DNS). Prints one line of JSON: the rows, the seconds from the file's octets
+(csv and `validate_email`, strict as ours is, without DNS). Prints one line of JSON: the rows, the seconds from the file's octets
 to the last verdict, how many rows were accepted, and a digest of which. Without the start of the interpreter.
 
 The list has every kind of address that both must judge alike: ASCII, names and domains beyond it, and one row
@@ -124,7 +124,7 @@ def read_peer(data: bytes) -> Iterator[int]:
 
     for number, row in enumerate(csv.DictReader(io.StringIO(data.decode(), newline=""))):
         try:
-            validate_email(row["email"], check_deliverability=False)
+            validate_email(row["email"], check_deliverability=False, strict=True)
         except EmailNotValidError:
             continue
         yield number

@@ -25,7 +25,7 @@ from bench.report import Part, number, race_lines, table
 from bench.stores import Bounds, first_letter_seconds, send_peaks, status_seconds
 
 FAR_LETTERS = 1_000  # at most, when the relay is far: 20 s a turn for the slowest
-OURS = "campaign-limits"  # what the goals speak of: every limit on
+OURS = "campaign-limits"  # what the goals speak of: limits on, as quotas
 
 # figure, contender, the other one, measure, and the measure of the other where it is another one
 Deciding = tuple[str, str, str, Measure, Measure | None]
@@ -83,7 +83,8 @@ class Wishes:
 
 def race(wishes: Wishes, field: Field) -> Part:
     """Everybody over loopback."""
-    names = [one.name for one in field.contenders]
+    absent = [name for names in field.left_out for name in names.split(", ")]
+    names = [*(one.name for one in field.contenders), *absent]
     title = f"Over loopback: {wishes.letters:,} letters, {wishes.pool} connections"
     return _race(wishes, field, title, names, Way.DIRECT, wishes.letters, _RACE)
 
@@ -172,7 +173,11 @@ def _race(
         results = run_race(course, field.chosen(chosen))
     except Failed as failure:
         return _failed(title, failure, tuple(missing))
-    results.left_out = {**field.left_out, **_not_asked_for(field, names, chosen), **results.left_out}
+    results.left_out = {
+        **_concerned(field, names),
+        **_not_asked_for(field, names, chosen),
+        **results.left_out,
+    }
     figures = decided(results.rounds, deciding)
     return Part(title, race_lines(results), figures, _why_missing(missing, results, deciding))
 
@@ -181,6 +186,12 @@ def decided(rounds: Sequence[Round], deciding: Sequence[Deciding]) -> dict[str, 
     """Return the figures that the rounds of a race decide."""
     found = {figure: ratio(rounds, name, other, measure, of) for figure, name, other, measure, of in deciding}
     return {figure: value for figure, value in found.items() if value is not None}
+
+
+def _concerned(field: Field, names: Sequence[str]) -> dict[str, str]:
+    """Return who of those that a race wants cannot take part, and why."""
+    wanted = {*names, *(FAST for name in names if name.endswith(FAST))}
+    return {missing: why for missing, why in field.left_out.items() if wanted & set(missing.split(", "))}
 
 
 def _not_asked_for(field: Field, names: Sequence[str], chosen: Sequence[str]) -> dict[str, str]:
