@@ -1,8 +1,9 @@
 """Reading the list, beside email-validator called for every row: ``python -m bench.intake WHO LIST``.
 
 WHO is ``campaign`` (`read_recipients`, all that `check` does to a row of the list) or ``email-validator``
-(csv and `validate_email`, strict as ours is, without DNS). Prints one line of JSON: the rows, the seconds from the file's octets
-to the last verdict, how many rows were accepted, and a digest of which. Without the start of the interpreter.
+(csv and `validate_email`, strict as ours is, without DNS). Prints one line of JSON: the
+rows, the seconds from the file's octets to the last verdict, how many rows were accepted, and a digest of
+which. Without the start of the interpreter.
 
 The list has every kind of address that both must judge alike: ASCII, names and domains beyond it, and one row
 in a hundred that is no address.
