@@ -12,7 +12,7 @@ from pipeline.cli.folder import Checked, draft_of
 from pipeline.cli.outlook import Outlook, departures, look_ahead
 from pipeline.cli.pacing import effective_limits, relay_words, show_limits
 from pipeline.cli.place import Place, Voice
-from pipeline.cli.sending import Wishes, is_paused, plan
+from pipeline.cli.sending import Wishes, bring_in_line, is_paused, no_longer_suppressed
 from pipeline.cli.suppressions import opened, suppressed_keys
 from pipeline.cli.telling import SCHEMA, counted, moment, next_step, out, out_json, table, terminal_width
 from pipeline.clock import to_us
@@ -55,8 +55,10 @@ def show_dry_run(place: Place, checked: Checked, wishes: Wishes, voice: Voice) -
 def _planned(place: Place, checked: Checked) -> tuple[list[LetterLine], str]:
     """Plan as a send would, read the outcome, and take it back; also return why all sending is paused."""
     with opened(place) as world:
+        freed = no_longer_suppressed(world)
         with world.campaign.writing() as connection:
-            plan(place, world, checked, connection, to_us(place.clock.now()))
+            now_us = to_us(place.clock.now())
+            bring_in_line(place, world, checked, connection, freed=freed, now_us=now_us)
             lines = history.letters_in(connection, list(State))
             connection.rollback()
         return lines, is_paused(world)

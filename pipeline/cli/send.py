@@ -227,14 +227,18 @@ def _tell(summary: Summary, world: World, voice: Voice) -> None:
     if voice.chatty:
         for line in summary_lines(summary, world):
             out(line)
-        next_step(_next(summary))
+        next_step(_next(summary, world))
 
 
-def _next(summary: Summary) -> str:
+def _next(summary: Summary, world: World) -> str:
+    from pipeline.store.world import WorldName
+
     if summary.in_doubt:
         return "`campaign resolve` to settle the letters in doubt"
     if summary.exit_code is ExitCode.RELAY_REFUSED:
         return "mend what the relay complains about, then `campaign send`"
     if summary.remaining:
         return "`campaign send` again later, or let cron do it: `campaign run --print-cron`"
+    if summary.progress.sent and world.name is WorldName.SANDBOX:
+        return f"read them, say with `mutt -f {world.outbox}`; to send for real, set relay.url"
     return "`campaign status`"

@@ -76,16 +76,13 @@ def prepare(place: Place, world: World, checked: Checked) -> planning.Planning:
         )
     accept_place(world, clock=place.clock)
     now_us = to_us(place.clock.now())
-    freed = _no_longer_suppressed(world)
+    freed = no_longer_suppressed(world)
     with world.campaign.writing() as connection:
         queue.recover(connection, now_us=now_us)
-        if place.settings.in_doubt is InDoubt.RESEND:
-            operator.resend_doubts(connection, now_us=now_us)
-        operator.plan_again(connection, freed, now_us=now_us)
-        return plan(place, world, checked, connection, now_us)
+        return bring_in_line(place, world, checked, connection, freed=freed, now_us=now_us)
 
 
-def _no_longer_suppressed(world: World) -> list[int]:
+def no_longer_suppressed(world: World) -> list[int]:
     """Return the suppressed letters whose address may be written to again."""
     with world.campaign.reading() as connection:
         keys = queue.recipients_in(connection, State.SUPPRESSED)
@@ -96,9 +93,17 @@ def _no_longer_suppressed(world: World) -> list[int]:
     return [letter for letter, key in keys.items() if key not in barred]
 
 
-def plan(place: Place, world: World, checked: Checked, connection: Any, now_us: int) -> planning.Planning:
-    """Bring the letters in line with the list, in the caller's transaction."""
+def bring_in_line(
+    place: Place, world: World, checked: Checked, connection: Any, *, freed: Collection[int], now_us: int
+) -> planning.Planning:
+    """Bring the letters in line with settings, suppressions and list, in the caller's transaction.
+
+    ``freed`` are the suppressed letters whose address may be written to again.
+    """
     settings = place.settings
+    if settings.in_doubt is InDoubt.RESEND:
+        operator.resend_doubts(connection, now_us=now_us)
+    operator.plan_again(connection, freed, now_us=now_us)
     planned = plan_letters(
         checked.ready,
         campaign=settings.key,

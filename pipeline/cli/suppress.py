@@ -132,7 +132,7 @@ def remove(
         out_json({"schema": SCHEMA, "removed": 1})
     elif not quiet:
         out(f"{key} may be written to again")
-        next_step("`campaign resend ADDRESS` if a letter was held back")
+        next_step("`campaign send`, if a letter was held back")
 
 
 def _key(address: str) -> str:

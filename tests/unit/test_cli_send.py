@@ -54,7 +54,7 @@ def test_on_a_terminal_the_result_and_the_next_step_are_told(
         "May Day: sending through the sandbox: nothing leaves this machine",
         "3 letters filed in .campaign/outbox",
         "in all: 3 letters, 3 sent, 0 waiting",
-        "Next: `campaign status`",
+        "Next: read them, say with `mutt -f .campaign/outbox`; to send for real, set relay.url",
     ]
 
 
@@ -174,6 +174,15 @@ def test_the_dry_run_says_who_when_and_why_not(campaign: CommandLine) -> None:
         "ada@office.example": "sent already",
         "eva@oficina.example": "suppressed: not to be written to",
     }
+
+
+def test_the_dry_run_knows_who_may_be_written_to_again(campaign: CommandLine) -> None:
+    """As the send would."""
+    campaign("suppress", "add", "eva@oficina.example")
+    campaign("send")
+    campaign("suppress", "remove", "eva@oficina.example")
+    document = campaign("send", "--dry-run", "--json").json
+    assert [letter["to"] for letter in document["would_send"]] == ["eva@oficina.example"]
 
 
 def test_the_dry_run_plans_nothing(campaign: CommandLine) -> None:
