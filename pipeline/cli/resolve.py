@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli.options import Json, Quiet, Verbose, Why
 from pipeline.cli.place import Place
 from pipeline.errors import Unusable
+
+if TYPE_CHECKING:
+    from pipeline.store.world import World
 
 
 def add(app: typer.Typer) -> None:
@@ -76,9 +79,11 @@ def _list(place: Place, *, json: bool, quiet: bool) -> None:
     from pipeline.problem import visible
     from pipeline.store import history
 
-    with opened(place) as world, world.campaign.reading() as connection:
-        doubts = history.letters_in(connection, [State.IN_DOUBT])
-        relays = {line.id: history.attempts_of(connection, line.id)[-1].relay for line in doubts}
+    with opened(place) as world:
+        _find_what_a_dead_run_left(place, world)
+        with world.campaign.reading() as connection:
+            doubts = history.letters_in(connection, [State.IN_DOUBT])
+            relays = {line.id: history.attempts_of(connection, line.id)[-1].relay for line in doubts}
     if json:
         out_json(
             {
@@ -113,3 +118,19 @@ def _list(place: Place, *, json: bool, quiet: bool) -> None:
     out("  campaign resolve --sent LETTER...      it was taken: count it as sent")
     out("  campaign resolve --resend LETTER...    it was not: send the same letter again")
     next_step("`campaign resolve --sent ...` or `campaign resolve --resend ...`")
+
+
+def _find_what_a_dead_run_left(place: Place, world: World) -> None:
+    """Put letters in doubt whose run died between permission and answer, unless a run is at work."""
+    from pipeline.cli.telling import moment
+    from pipeline.clock import to_us
+    from pipeline.errors import AlreadyRunning
+    from pipeline.store import queue
+    from pipeline.store.lock import RunLock
+
+    now = place.clock.now()
+    try:
+        with RunLock(world.lock_path, since=moment(now)), world.campaign.writing() as connection:
+            queue.recover(connection, now_us=to_us(now))
+    except AlreadyRunning:
+        return

@@ -145,5 +145,7 @@ def test_fault_08_there_is_no_burst_after_a_sleep(tmp_path: Path) -> None:
         sender.send_signal(signal.SIGINT)
         finish(sender)
         times = [at for (at,) in folder.ask_store("SELECT began_at FROM attempts ORDER BY began_at")]
-        begun_at = {round((later - times[0]) / 250_000) for later in times}
-        assert len(begun_at) == len(times), "two letters in one slot of the pace"
+        in_a_second = [sum(0 <= later - first < 1_000_000 for later in times) for first in times]
+        assert (
+            max(in_a_second) <= 6
+        )  # four, and what two processes' timing may add; a burst would be eight more

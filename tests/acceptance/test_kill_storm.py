@@ -26,7 +26,7 @@ import pytest
 
 from tests.acceptance.prefork import Prefork, prefork
 from tests.campaign_folder import CampaignFolder, everybody, make_campaign
-from tests.peers import smtp_sink
+from tests.peers import Sink, smtp_sink, wait_until
 
 KILLS = 200
 LETTERS = 1_000
@@ -178,6 +178,23 @@ def chance() -> random.Random:
     seed = int(os.environ.get("CAMPAIGN_STORM_SEED") or random.SystemRandom().randrange(1 << 32))
     print(f"CAMPAIGN_STORM_SEED={seed}")
     return random.Random(seed)
+
+
+def test_fault_17_resolve_lists_what_a_killed_sender_left_before_anybody_sends_again(tmp_path: Path) -> None:
+    """Killed behind the dot: the operator's first look already finds the letter in doubt."""
+    with smtp_sink("-W", ".:60") as sink:
+        folder = make_campaign(tmp_path, 1, connections=1).at(sink.url)
+        sender = folder.start("send", "--yes")
+        wait_until(lambda: "release them" in _being_taken(sink), "the letter's text at the relay", by=sender)
+        assert folder.doubts() == [], "its sender is alive"
+        sender.kill()
+        sender.wait()
+        assert folder.doubts() == list(everybody(1))
+        assert folder.states() == {"in_doubt": 1}
+
+
+def _being_taken(sink: Sink) -> str:
+    return "".join(path.read_text("utf-8") for path in sink.folder.iterdir())
 
 
 def test_fault_17_two_hundred_kills_send_nothing_twice_and_lose_nothing(
