@@ -43,6 +43,7 @@ async def main():
             denied += 1
             break
     message, hint, code = journal.trouble.message, journal.trouble.hint, journal.trouble.exit_code
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
     for letter in granted:
         journal.record(result(letter, ACCEPTED))
     owed = [given_up.letter for given_up in await journal.flush()]

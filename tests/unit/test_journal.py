@@ -119,6 +119,14 @@ async def test_many_permissions_share_one_commit(bench: Bench) -> None:
     assert commits.count == 1
 
 
+async def test_of_two_that_ask_for_one_attempt_in_one_commit_one_gets_it(bench: Bench) -> None:
+    """One row, one holder: the second asker is denied although the row is there."""
+    wanted = parcel(bench.letter())
+    async with journal_of(bench) as journal:
+        answers = await asyncio.gather(journal.permit(wanted), journal.permit(wanted), journal.permit(wanted))
+    assert list(answers) == [True, False, False]
+
+
 async def test_what_comes_in_during_a_commit_shares_the_next(bench: Bench) -> None:
     """While one commit is on its way to the disk, all others gather for the one behind it."""
     letters = bench.due()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from pipeline.clock import to_us
-from pipeline.delivery.letter import State
+from pipeline.delivery.letter import Phase, State
+from pipeline.delivery.verdict import judge_loss
 from pipeline.store import history, operator, queue
 from tests.clocks import START
 from tests.unit.store_support import (
@@ -222,6 +224,37 @@ def test_fault_16_only_doubts_are_settled(bench: Bench) -> None:
     with bench.world.campaign.writing() as connection:
         assert operator.settle_as_unsent(connection, [1, 2], why="", now_us=bench.now_us) == 0
     assert bench.state() is State.SENT
+
+
+def test_fault_16_a_standing_order_sends_a_doubt_again_once(bench: Bench) -> None:
+    """`retry.in_doubt = "resend"`: the second doubt about the same letter is a person's."""
+    bench.release()
+    queued = []
+    for attempt in (1, 2):
+        assert bench.permit(parcel(bench.letter()))
+        bench.record(replace(result(1, None, attempt=attempt), verdict=operator.IN_DOUBT))
+        with bench.world.campaign.writing() as connection:
+            queued.append(operator.resend_doubts(connection, now_us=bench.now_us))
+    assert queued == [1, 0]
+    assert bench.state() is State.IN_DOUBT
+
+
+def test_fault_16_a_loss_is_in_doubt_by_the_word_the_standing_order_counts(bench: Bench) -> None:
+    """What the verdict table says, what recovery writes and what is counted are one word."""
+    assert judge_loss(Phase.DOT).word == operator.IN_DOUBT
+    bench.release()
+    bench.permit(parcel(bench.letter()))
+    bench.recover()
+    assert bench.attempts()[0].verdict == operator.IN_DOUBT
+
+
+def test_a_suppressed_letter_is_planned_again_when_its_address_is_free(bench: Bench) -> None:
+    """Planned, not queued: a person confirms it; no other state is touched."""
+    bench.release()
+    with bench.world.campaign.writing() as connection:
+        queue.take_out(connection, [1], State.SUPPRESSED, why="opt-out", now_us=bench.now_us)
+        assert operator.plan_again(connection, [1, 2], now_us=bench.now_us) == 1
+    assert (bench.state(1), bench.state(2)) == (State.PLANNED, State.QUEUED)
 
 
 def test_a_failed_letter_can_be_sent_again(bench: Bench) -> None:
