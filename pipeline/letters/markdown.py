@@ -225,7 +225,7 @@ def _inline(tokens: Iterable[Token]) -> str:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Return lines of at most ``width`` characters, broken at plain spaces; a longer word has its own line."""
+    """Return lines of at most ``width`` characters, broken at plain spaces; a longer word stands alone."""
     lines: list[str] = []
     for part in text.split("\n"):
         if "  " in part or part[:1] == " " or part[-1:] == " ":

@@ -1,7 +1,7 @@
 """Where the databases differ: the rows of a list handed over in one parameter.
 
-A batch of permissions or results goes to the database as one JSON array and is worked off by one statement, so the cost
-of a statement is paid once a commit and not once a letter.
+A batch of permissions or results goes to the database as one JSON array and is worked off by one statement,
+so the cost of a statement is paid once a commit and not once a letter.
 
 Limits: SQLite only, until the store can be a PostgreSQL.
 """
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 
 def rows_of(parameter: str, columns: Mapping[str, sa.types.TypeEngine[Any]]) -> sa.Subquery:
-    """Return a table with ``columns`` whose rows stand, as arrays in that order, in the JSON of ``parameter``."""
+    """Return a table with ``columns``; its rows stand, as arrays in that order, in ``parameter``'s JSON."""
     each = sa.func.json_each(sa.bindparam(parameter)).table_valued("value", name=f"{parameter}_each")
     picked = [
         sa.type_coerce(sa.func.json_extract(each.c.value, f"$[{index}]"), kind).label(name)

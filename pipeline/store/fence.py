@@ -99,7 +99,7 @@ def _freeze(connection: sa.Connection, parcels: Sequence[Parcel], *, keep_bytes:
 
 
 def _record(connection: sa.Connection, results: Sequence[Result], *, now_us: int) -> None:
-    """Close the attempts, then move the letters whose attempt was open until now - or whose letter was sent."""
+    """Close the attempts; move the letters whose attempt was open until now, and those that were sent."""
     closes = as_rows(
         (
             result.letter,

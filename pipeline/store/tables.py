@@ -121,7 +121,7 @@ attempts = sa.Table(
     sqlite_with_rowid=False,
 )
 _open = attempts.c.ended_at.is_(None)
-sa.Index("attempts_open", attempts.c.run, sqlite_where=_open, postgresql_where=_open)
+sa.Index("attempts_open", attempts.c.run, sqlite_where=_open)
 
 replies = sa.Table(
     "replies",  # mail that came back

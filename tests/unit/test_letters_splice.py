@@ -19,9 +19,9 @@ values = st.lists(words.map(lambda text: " ".join(text.split()) or "x"), min_siz
 A, B, C = (chr(PLACE + number) for number in range(3))
 BODIES = (
     f"{A}\n\nWe write to {B} of {C} about a matter that concerns {A} and everyone else, at some length.\n",
-    f"# {A}\n\nText with **{B}** and *{C}*, and `{A}` as code.\n\n1. {A}\n2. {B} and more words than go on one "
+    f"# {A}\n\nText with **{B}** and *{C}*, and `{A}` as code.\n\n1. {A}\n2. {B} and more than goes on a "
     f"line of a letter, so that it is wrapped\n\n   {C}\n10. ten\n",
-    f"> {A} said: {B}\n>\n> - {C} and so on and so forth, until the line is full and the next begins with {A}\n"
+    f"> {A} said: {B}\n>\n> - {C} and so on and so forth, until the line is full and a next begins: {A}\n"
     "> - two\n",
     f"- {A}\n- {B}\n  > {C} {C} {C} {C} {C} {C} {C} {C}\n",
     f"first{A}  \nsecond {B}\\\nthird {C}\n\n* * *\n\n    code\n\nend {A}\n",
