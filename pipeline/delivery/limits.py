@@ -234,17 +234,6 @@ def grant_quota(quota: Quota, buckets: Iterable[Bucket], *, now_us: int, want: i
     return Grant(count, live, _opens_at(quota, live, now_us=now_us))
 
 
-def give_back(quota: Quota, buckets: Iterable[Bucket], *, now_us: int, count: int) -> tuple[Bucket, ...]:
-    """Return the buckets without ``count`` letters, granted but never offered to the relay; newest first."""
-    left: list[Bucket] = []
-    for bucket in reversed(live_buckets(quota, buckets, now_us=now_us)):
-        back = min(count, bucket.count)
-        count -= back
-        if bucket.count > back:
-            left.append(Bucket(bucket.start_us, bucket.count - back))
-    return tuple(reversed(left))
-
-
 def _opens_at(quota: Quota, live: tuple[Bucket, ...], *, now_us: int) -> int:
     """Return the first moment with room for one letter; under a lowered quota several buckets must go."""
     used = sum(bucket.count for bucket in live)

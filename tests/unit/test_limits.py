@@ -16,7 +16,6 @@ from pipeline.delivery.limits import (
     Limits,
     Pace,
     Quota,
-    give_back,
     grant_quota,
     grant_slots,
     live_buckets,
@@ -203,14 +202,6 @@ def test_old_buckets_are_forgotten_and_those_of_the_future_count_now() -> None:
         Bucket(NOW // quota.bucket_us * quota.bucket_us, 6),
     )
     assert quota_used(quota, [old, ahead], now_us=NOW) == 6
-
-
-def test_what_was_granted_and_not_used_is_given_back() -> None:
-    """Newest first, and never more than was counted."""
-    quota = Quota(10, 3600)
-    first, second = Bucket(NOW - 600 * SECOND_US, 3), Bucket(NOW - 60 * SECOND_US, 2)
-    assert give_back(quota, [first, second], now_us=NOW, count=4) == (Bucket(first.start_us, 1),)
-    assert give_back(quota, [first], now_us=NOW, count=9) == ()
 
 
 def test_a_lowered_quota_waits_until_enough_is_forgotten() -> None:
