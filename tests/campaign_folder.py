@@ -148,6 +148,10 @@ class CampaignFolder:
         assert sum(counts.values()) == total
         return {state: number for state, number in counts.items() if number}
 
+    def counts(self) -> dict[str, int]:
+        """Return the counts as the store of the real world has them: quicker, where many are asked for."""
+        return dict(self.ask_store("SELECT state, count(*) FROM letters GROUP BY state"))
+
     def doubts(self) -> list[str]:
         """Return the addresses `resolve --json` lists."""
         return [line["to"] for line in self.run("resolve", "--json").document["in_doubt"]]

@@ -95,14 +95,12 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Story]:
             bad.append((case, folder, sink, folder.at(sink.url).start("send", "--yes")))
         healthy = []
         for case, folder, sink, process in bad:
-            first, before = finish(process), folder.at(sink.url).states()
+            first, before = finish(process), folder.counts()
             later = stack.enter_context(smtp_sink())
             again = folder.at(later.url).start("send", "--yes", "--now")
             healthy.append((case, folder, first, before, sink, later, again))
         return {
-            case.name: Story(
-                first, before, sink.letters(), finish(again), later.letters(), folder.at(later.url).states()
-            )
+            case.name: Story(first, before, sink.letters(), finish(again), later.letters(), folder.counts())
             for case, folder, first, before, sink, later, again in healthy
         }
 
