@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from pipeline.cli import loop
 from pipeline.cli.access import credentials, manner
 from pipeline.cli.folder import Checked
 from pipeline.cli.interrupts import Interrupts
@@ -129,7 +130,7 @@ class Sending:
 
     def go(self) -> Summary:
         """Send, until nothing is left to do now. Raises CampaignError for what stops it before it begins."""
-        return asyncio.run(self._go(credentials(self._place.settings)))
+        return loop.run(self._go(credentials(self._place.settings)))
 
     # -- wiring
 

@@ -11,6 +11,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
+from pipeline.cli import loop
 from pipeline.cli.access import credentials, manner
 from pipeline.cli.folder import Checked, draft_of
 from pipeline.cli.place import Place, Voice
@@ -42,7 +43,7 @@ def send_test_copies(place: Place, checked: Checked, to: str, voice: Voice) -> i
         raise Unusable("there is no letter to make a test copy of", "write at least one row into the list")
     trouble = ""
     try:
-        outcomes = asyncio.run(_send(place, copies))
+        outcomes = loop.run(_send(place, copies))
     except Unreached as unreached:
         outcomes, trouble = [], str(unreached)
     sent = sum(accepted for accepted, _ in outcomes)

@@ -19,6 +19,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 import aiosmtplib
 import tenacity
@@ -227,10 +228,10 @@ class Opener:
     def _hand_over(self, client: aiosmtplib.SMTP, manner: Manner) -> Connection:
         """Give the transport to our protocol; aiosmtplib's has nothing unread and is not called again."""
         transport = client.transport
-        if not isinstance(transport, asyncio.Transport) or transport.is_closing():
+        if transport is None or transport.is_closing():
             raise Unreached(f"the relay {self._relay.name} closed the connection")
         offer = _offer(client.esmtp_extensions)
-        wire = Wire(transport, self._clock, self._timeouts)
+        wire = Wire(cast("asyncio.Transport", transport), self._clock, self._timeouts)
         transport.set_protocol(wire)
         spoken = manner if offer.pipelining else Manner.SINGLE
         session = Session(wire, manner=spoken, letters=self._relay.letters_per_connection)

@@ -20,6 +20,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -57,8 +58,7 @@ class Outbox:
         """File the letter and answer the final dot."""
         key = await asyncio.to_thread(self._file, envelope)
         if any(address.rpartition("@")[0].lower() == DROPS for address in envelope.rcpt_tos):
-            if isinstance(server.transport, asyncio.Transport):
-                server.transport.abort()
+            cast("asyncio.Transport", server.transport).abort()
             return "421 4.4.2 never read by anyone"
         return f"250 2.0.0 filed as {key.split('.')[0]}"
 
