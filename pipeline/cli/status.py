@@ -108,11 +108,13 @@ def read_standing(place: Place) -> Standing:
 
 
 def _notes(place: Place, world: World, counts: Counts) -> list[Note]:
+    from pipeline.cli.telling import counted
     from pipeline.clock import from_us, to_us
     from pipeline.delivery.letter import State
     from pipeline.report.figures import Note
     from pipeline.store import history, ledger
     from pipeline.store.database import sync_folder
+    from pipeline.store.lock import is_held
     from pipeline.store.operator import read_meta
     from pipeline.store.world import why_not_here
 
@@ -121,8 +123,17 @@ def _notes(place: Place, world: World, counts: Counts) -> list[Note]:
         paused = read_meta(connection, "paused")
         doubts = history.letters_in(connection, [State.IN_DOUBT], most=LISTED)
         failed = history.letters_in(connection, [State.FAILED], most=LISTED)
+        left = history.open_attempts(connection)
     if paused:
         notes.append(Note("paused", f"all sending is paused: {paused}", "`campaign resume` lets it go on"))
+    if left and not is_held(world.lock_path):
+        notes.append(
+            Note(
+                "died",
+                f"a run ended without a word while {counted(left, 'letter')} may have been on the way",
+                "`campaign resolve` lists what is in doubt",
+            )
+        )
     if why := why_not_here(world):
         notes.append(
             Note("place", f"this store may not be the one in use: {why}", "`campaign resume` if it is")

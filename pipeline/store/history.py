@@ -44,6 +44,12 @@ def next_due(connection: sa.Connection) -> int | None:
     return due
 
 
+def open_attempts(connection: sa.Connection) -> int:
+    """Return how many attempts are under way - or were, when their run died."""
+    query = sa.select(sa.func.count()).select_from(attempts).where(attempts.c.ended_at.is_(None))
+    return connection.scalar(query) or 0
+
+
 def reply_counts(connection: sa.Connection) -> dict[str, int]:
     """Return how many replies came of each kind."""
     query = sa.select(replies.c.kind, sa.func.count()).group_by(replies.c.kind).order_by(replies.c.kind)

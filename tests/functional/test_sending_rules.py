@@ -193,3 +193,20 @@ def test_a_relay_that_dislikes_several_commands_at_once_is_remembered(folder: Fo
         assert (relay.letters, relay.refusals) == (3, 0)
     finally:
         relay.close()
+
+
+def test_status_tells_of_a_run_that_died_before_anybody_sends_again(
+    folder: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An attempt left open is no secret until the next send: status points to what may be in doubt."""
+    folder.write("sandbox-defers@x.example")
+    assert folder.campaign("send") == 3
+    with sqlite3.connect(folder.root / ".campaign" / "sandbox.db") as store:
+        store.execute("UPDATE attempts SET ended_at = NULL, verdict = NULL")
+    capsys.readouterr()
+    assert folder.campaign("status") == 0
+    assert "a run ended without a word while 1 letter may have been on the way" in capsys.readouterr().out
+    assert folder.campaign("resolve") == 0
+    capsys.readouterr()
+    assert folder.campaign("status") == 0
+    assert "without a word" not in capsys.readouterr().out
