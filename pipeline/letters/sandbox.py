@@ -220,7 +220,9 @@ def placed(context: Context, value: Any) -> str:
     """
     if type(value) is int and value >= 0:
         return str(value)
-    text = _SPACE.sub(" ", spoken(value))
+    text = spoken(value)
+    if "  " in text or not text.isprintable():
+        text = _SPACE.sub(" ", text)
     if not text:
         return ""
     values = context.parent[STATE].values
@@ -282,8 +284,10 @@ def _wrapped(value: Any, path: str, name: str) -> Any:
     """Return a value of a table as templates see it."""
     if isinstance(value, str):
         text = value.strip()
-        seen = any(character.isprintable() and not character.isspace() for character in text)
-        return text if seen else Empty(name or path, path)
+        seen = text.isprintable() or any(
+            character.isprintable() and not character.isspace() for character in text
+        )
+        return text if text and seen else Empty(name or path, path)
     if isinstance(value, Mapping):
         return Table(path, value)
     if isinstance(value, list):
