@@ -176,7 +176,7 @@ class SendingDesk:
                 return False  # the session ends as lost, and that is when the run backs off
             case Effect.SLOW:
                 self.relay_in_trouble(str(response))
-                return verdict.next is not Next.NOT_BEGUN  # else out of step: trust nothing more
+                return verdict.next not in {Next.NOT_BEGUN, Next.DOUBT}  # else out of step: trust nothing more
             case Effect.PAUSE:
                 self._hold_relay(QUOTA_PAUSE, str(response))
                 until = self._clock.now() + QUOTA_PAUSE

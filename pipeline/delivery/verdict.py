@@ -21,7 +21,8 @@ The first row that fits decides:
     any other 4yz                                        recipient due later
     any other 5yz at RCPT                                recipient failed
     any other 5yz                                        letter    failed
-    an answer that does not fit the command              relay     not begun                  new connection
+    3yz to the dot: the answer to it is still to come    relay     in doubt                   new connection
+    any other answer that does not fit the command       relay     not begun                  new connection
     lost before the final dot was handed over            relay     not begun                  new connection
     lost at or after it                                  relay     in doubt                   new connection
 
@@ -208,6 +209,7 @@ def _is_dead(phase: Phase, answer: Response) -> bool:
 
 TABLE: tuple[Row, ...] = (
     Row(lambda phase, answer: phase is Phase.DOT and answer.accepted, ACCEPTED),
+    Row(lambda phase, answer: phase is Phase.DOT and answer.code < 400, LOST_AFTER),
     Row(lambda phase, answer: answer.code < 400, OUT_OF_STEP),
     Row(_is_login, LOGIN),
     Row(_is_quota, QUOTA),

@@ -47,7 +47,7 @@ ROWS = [
     (DATA, "250 2.1.5 Ok", OUT_OF_STEP),
     (RCPT, "354 go ahead", OUT_OF_STEP),
     (MAIL, "354 go ahead", OUT_OF_STEP),
-    (DOT, "354 go ahead", OUT_OF_STEP),
+    (DOT, "354 go ahead", LOST_AFTER),
     # login
     (MAIL, "530 5.7.0 Authentication Required", LOGIN),
     (MAIL, "530 5.7.57 Client not authenticated to send mail", LOGIN),
