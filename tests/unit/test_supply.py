@@ -20,7 +20,6 @@ from pipeline.delivery.limits import (
     Limits,
     Pace,
     Quota,
-    give_back,
     grant_quota,
     grant_slots,
     mended_free_at,
@@ -95,9 +94,8 @@ class MemoryStock:
     async def put_back(self, claims: Sequence[Claim]) -> None:
         for claim in claims:
             if isinstance(claim.limit, Quota):
-                rows = self.buckets.get(claim.name, ())
-                now_us = to_us(self.clock.now())
-                self.buckets[claim.name] = give_back(claim.limit, rows, now_us=now_us, count=1)
+                *rows, newest = self.buckets[claim.name]
+                self.buckets[claim.name] = (*rows, Bucket(newest.start_us, newest.count - 1))
 
     async def take_out(self, letters: Sequence[int], state: State, why: str) -> None:
         self.taken_out |= dict.fromkeys(letters, state)
