@@ -6,7 +6,7 @@ lock ── recover ── plan ── (release) ── Sending.go ── summar
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -18,7 +18,7 @@ from pipeline.cli.folder import Checked
 from pipeline.cli.interrupts import Interrupts
 from pipeline.cli.pacing import effective_limits, show_limits
 from pipeline.cli.place import Place
-from pipeline.cli.summing import Summary
+from pipeline.cli.summing import Summary, tell_unrecorded
 from pipeline.clock import from_us, to_us
 from pipeline.config import InDoubt
 from pipeline.delivery.connect import Credentials, Opener
@@ -127,10 +127,15 @@ class Sending:
         self._told = told
         self.progress = Progress()
         self.notes: list[str] = []
+        self._unrecorded: tuple[Result, ...] = ()  # what happened and could not be written down
 
     def go(self) -> Summary:
         """Send, until nothing is left to do now. Raises CampaignError for what stops it before it begins."""
-        return loop.run(self._go(credentials(self._place.settings)))
+        try:
+            return loop.run(self._go(credentials(self._place.settings)))
+        except BaseException:
+            tell_unrecorded(self._unrecorded)  # there is no summary to say it
+            raise
 
     # -- wiring
 
@@ -169,9 +174,9 @@ class Sending:
             async with AsyncExitStack() as stack:
                 relay = await self._relay(stack)
                 rules = self._rules(relay, limits, hash_key)
-                stop, unrecorded = await self._send(journal, relay, rules, login, interrupts)
+                stop = await self._send(journal, relay, rules, login, interrupts)
             journal.close()
-            return self._finish(run_id, stop, unrecorded)
+            return self._finish(run_id, stop)
 
     async def _relay(self, stack: AsyncExitStack) -> Relay:
         """Return the relay to speak to; the sandbox's is started here."""
@@ -201,7 +206,7 @@ class Sending:
         rules: Rules,
         login: Credentials | None,
         interrupts: Interrupts,
-    ) -> tuple[Stop | None, Sequence[Result]]:
+    ) -> Stop | None:
         place, world, settings = self._place, self._world, self._place.settings
         stock = StoreStock(world.campaign, world.common, journal, clock=place.clock, only=self._wishes.only)
         feed = Feed(stock, rules, clock=place.clock, progress=self.progress)
@@ -229,13 +234,13 @@ class Sending:
         writing = asyncio.create_task(journal.write_for_ever())
         try:
             stop = await interrupts.until_done(run)
-            unrecorded = await journal.flush()
         finally:
+            self._unrecorded = await journal.flush()  # whatever ended the run, what was answered is a fact
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
         self._remember_manner(run.manner)
         self.notes += desk.advice
-        return stop, unrecorded
+        return stop
 
     def _manner(self) -> Manner:
         """Return how to put commands on the wire: as told, or as this relay has turned out to like it."""
@@ -280,12 +285,12 @@ class Sending:
 
     # -- the end
 
-    def _finish(self, run_id: int | None, stop: Stop | None, unrecorded: Sequence[Result] = ()) -> Summary:
+    def _finish(self, run_id: int | None, stop: Stop | None) -> Summary:
         place, world, progress = self._place, self._world, self.progress
         now_us = to_us(place.clock.now())
         with world.campaign.reading() as connection:
             counts = history.counts(connection, now_us=now_us)
-        summary = Summary(progress, stop, counts, tuple(self.notes), unrecorded)
+        summary = Summary(progress, stop, counts, tuple(self.notes), self._unrecorded)
         if run_id is not None:
             end_run(
                 world,

@@ -176,7 +176,8 @@ class SendingDesk:
                 return False  # the session ends as lost, and that is when the run backs off
             case Effect.SLOW:
                 self.relay_in_trouble(str(response))
-                return verdict.next not in {Next.NOT_BEGUN, Next.DOUBT}  # else out of step: trust nothing more
+                out_of_step = verdict.next in {Next.NOT_BEGUN, Next.DOUBT}
+                return not out_of_step  # then nothing it says can be trusted
             case Effect.PAUSE:
                 self._hold_relay(QUOTA_PAUSE, str(response))
                 until = self._clock.now() + QUOTA_PAUSE

@@ -138,6 +138,9 @@ class Run:
             self._live += 1
             try:
                 await self._converse(connection)
+            except CampaignError as trouble:  # the other sessions finish what they have in flight
+                self.feed.end(Stop(trouble.message, trouble.exit_code, trouble.hint))
+                return
             finally:
                 self._live -= 1
 

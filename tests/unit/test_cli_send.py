@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from pipeline.cli.place import Place
+from pipeline.delivery.desk import SendingDesk
+from pipeline.delivery.letter import Parcel
+from pipeline.delivery.verdict import Verdict
+from pipeline.errors import StoreUnwritable
+from pipeline.mail.response import Response
 from tests.command_line import LIST, CommandLine, Terminal, accepted, relay_here
 
 COMMITTEE = "Committee <letters@example.org>"
@@ -347,3 +355,62 @@ def test_a_relay_that_is_away_leaves_the_letters_queued(campaign: CommandLine) -
     assert said.code == 3
     assert [line["type"] for line in said.lines] == ["stop", "summary"]
     assert said.lines[-1]["remaining"] == 3
+
+
+# -- a store that fails in the middle of a run
+
+
+def store_of(campaign: CommandLine) -> sqlite3.Connection:
+    """Open the sandbox's store, made where there is none."""
+    world = Place(campaign.folder).open_world()
+    world.close()
+    return sqlite3.connect(world.campaign.path)
+
+
+@pytest.mark.parametrize("also", ["", "CREATE TRIGGER runs BEFORE UPDATE ON runs BEGIN {fail} END"])
+def test_fault_18_what_was_accepted_and_not_recorded_is_told(
+    campaign: CommandLine, monkeypatch: pytest.MonkeyPatch, also: str
+) -> None:
+    """The store takes no result any more: each letter is named on stderr, exit 6, also without a summary."""
+    monkeypatch.setattr("pipeline.store.journal.RETRY_WAITS_S", (0.01,))
+    fail = "SELECT RAISE(FAIL, 'database or disk is full');"
+    with closing(store_of(campaign)) as store:
+        store.execute(f"CREATE TRIGGER results BEFORE UPDATE OF ended_at ON attempts BEGIN {fail} END")
+        store.execute(also.format(fail=fail))
+    said = campaign("send")
+    taken = accepted(campaign.folder / ".campaign/outbox")
+    assert said.code == 6
+    assert taken > 0
+    assert said.err.count("NOT RECORDED: letter ") == taken
+    assert "the next run will find it in doubt" in said.err
+
+
+def test_what_was_answered_is_recorded_whatever_ends_the_run(
+    campaign: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shared store fails under one connection: exit 6; the others finish, and no letter is in doubt."""
+
+    def full(desk: SendingDesk, parcel: Parcel, verdict: Verdict, response: Response) -> bool:
+        raise StoreUnwritable("the shared store cannot be written")
+
+    monkeypatch.setattr(SendingDesk, "_affect_run", full)
+    said = campaign("send")
+    assert (said.code, "the shared store cannot be written" in said.err) == (6, True)
+    letters = campaign("status", "--json").json["letters"]
+    assert letters["sent"] == accepted(campaign.folder / ".campaign/outbox") > 0
+    assert campaign("run").code == 0
+    assert campaign("status", "--json").json["letters"]["in_doubt"] == 0
+
+
+def test_what_was_answered_is_recorded_also_when_the_program_is_at_fault(
+    campaign: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of our own behind an accepted letter: told, and the letter is sent."""
+
+    def faulty(desk: SendingDesk, parcel: Parcel, verdict: Verdict, response: Response) -> bool:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(SendingDesk, "_affect_run", faulty)
+    assert campaign("--set", "relay.connections=1", "send").code != 0
+    assert accepted(campaign.folder / ".campaign/outbox") == 1
+    assert campaign("status", "--json").json["letters"]["sent"] == 1
