@@ -450,7 +450,7 @@ class Session:
         if refusal is None:
             return self._go_or_abort(parcel, permitted=permitted, desk=desk)
         self._envelope = None
-        wanted = desk.answered(parcel, phase, refusal) if permitted else True
+        wanted = desk.answered(parcel, phase, refusal) if permitted else refusal.code >= 400
         return await self._after_refusal(mail, data, wanted=wanted)
 
     def _go_or_abort(self, parcel: Parcel, *, permitted: bool, desk: Desk) -> Ending | None:

@@ -395,6 +395,16 @@ async def test_lone_dot_after_a_refused_recipient_and_354() -> None:
     assert desk.log == ["ada rcpt 550"]
 
 
+async def test_no_lone_dot_where_the_recipient_was_not_refused() -> None:
+    """RCPT answered 354 is out of step: the recipient may stand, and a dot would deliver an empty letter."""
+    desk = Desk(denied=("ada",))
+    stage = Stage(Supply("ada"), desk, Manner.GROUPED)
+    await stage.heard()
+    assert await stage.says("250 ok", "354 go", "354 go") == b""
+    assert stage.transport.gone == "aborted"
+    assert desk.log == []
+
+
 async def test_desk_has_had_enough() -> None:
     """An answer after which nothing more is wanted ends the connection, without another command."""
     stage = Stage(Supply("ada", "ben"), Desk(enough=("ada",)), Manner.GROUPED)
