@@ -150,9 +150,11 @@ def _release(
     from pipeline.store import queue
     from pipeline.store.world import WorldName
 
+    now_us = to_us(place.clock.now())
     with world.campaign.reading() as connection:
         planned, queued = queue.count_waiting(connection, only=wishes.only)
-    releasing = planned if wishes.most is None else min(planned, max(0, wishes.most - queued))
+        first = queued if wishes.now else queue.count_due(connection, now_us=now_us, only=wishes.only)
+    releasing = planned if wishes.most is None else min(planned, max(0, wishes.most - first))
     if not releasing:
         return
     if world.name is WorldName.REAL and not yes:
@@ -160,7 +162,7 @@ def _release(
 
         confirm(place, world, checked, wishes, voice)
     with world.campaign.writing() as connection:
-        queue.release(connection, now_us=to_us(place.clock.now()), most=releasing, only=wishes.only)
+        queue.release(connection, now_us=now_us, most=releasing, only=wishes.only)
 
 
 def _keys(only: list[str] | None) -> list[str] | None:

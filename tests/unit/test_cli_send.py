@@ -104,6 +104,14 @@ def test_a_summary_of_an_unreadable_campaign_claims_nothing(campaign: CommandLin
 # -- what is chosen
 
 
+def test_letters_put_off_do_not_count_for_the_limit(campaign: CommandLine) -> None:
+    """They cannot go now; the next new one can, as the dry run says."""
+    campaign.write(rows="email,name\nsandbox-defers@office.example,Ada\nben@office.example,Ben\n")
+    campaign("send", "--limit", "1")
+    assert len(campaign("send", "-n", "--limit", "1", "--json").json["would_send"]) == 1
+    assert campaign("send", "--limit", "1", "--json").lines[-1]["sent"] == 1
+
+
 def test_limit_sends_so_many_and_leaves_the_rest(campaign: CommandLine) -> None:
     """The rest waits for a later run: exit 3."""
     assert campaign("send", "--limit", "2").code == 3
