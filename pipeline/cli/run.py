@@ -85,7 +85,7 @@ def _tell(summary: Summary, world: World, voice: Voice) -> int:
 
     waiting = summary.counts.by_state[State.PLANNED]
     new_letters = _risen(world, "told_planned", waiting)
-    new_doubts = _risen(world, "told_doubts", summary.in_doubt)
+    new_doubts = _new_doubts(world)
     code = _exit_code(summary, new_doubts=new_doubts)
     if voice.json:
         tell_as_json(summary, code)
@@ -125,3 +125,17 @@ def _risen(world: World, name: str, number: int) -> bool:
         if before != number:
             write_meta(connection, name, str(number))
         return number > before
+
+
+def _new_doubts(world: World) -> bool:
+    """Remember which attempts are in doubt, told once; say whether one is among them that was not told."""
+    from pipeline.delivery.letter import State
+    from pipeline.store import history
+    from pipeline.store.operator import read_meta, write_meta
+
+    with world.campaign.writing() as connection:
+        doubts = {f"{line.id}.{line.attempts}" for line in history.letters_in(connection, [State.IN_DOUBT])}
+        told = set(read_meta(connection, "told_doubts").split())
+        if doubts != told:
+            write_meta(connection, "told_doubts", " ".join(sorted(doubts)))
+        return not doubts <= told

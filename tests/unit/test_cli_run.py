@@ -105,6 +105,16 @@ def test_a_doubt_that_was_settled_and_comes_again_is_told_again(campaign: Comman
     assert campaign(*AUTO_RELEASE, "run").code == 1
 
 
+def test_a_doubt_that_takes_the_place_of_another_is_told(campaign: CommandLine) -> None:
+    """As many as before, and not the same: settled and come again between two runs, or by the next one."""
+    campaign.write(rows="email,name\nsandbox-drops@office.example,Nobody\n")
+    campaign(*AUTO_RELEASE, "run")
+    campaign("resolve", "all", "--resend")
+    again = campaign("run")
+    assert (again.code, again.err.startswith("1 letter in doubt")) == (1, True)
+    assert campaign("run").code == 0
+
+
 def test_a_refusal_for_good_is_told_with_exit_1(campaign: CommandLine) -> None:
     """In the run in which it happened."""
     campaign.write(rows="email,name\nsandbox-refuses@office.example,Nobody\n")
