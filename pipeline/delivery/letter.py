@@ -29,12 +29,8 @@ class State(StrEnum):
 
 
 class Phase(StrEnum):
-    """How far a connection, or a letter on it, had come."""
+    """How far a letter, or an open connection, had come."""
 
-    CONNECT = "connect"  # TCP, and the greeting
-    EHLO = "ehlo"
-    TLS = "tls"
-    LOGIN = "login"
     MAIL = "mail"
     RCPT = "rcpt"
     DATA = "data"

@@ -133,7 +133,7 @@ class Rules:
             out.append(_claim(f"relay {self.relay}", limits.relay, "relay", run_wide=True))
         if limits.day is not None:
             out.append(_claim(f"day {self.relay}", limits.day, "day", run_wide=True))
-        domain = limits.domains.get(letter.domain, limits.per_domain)
+        domain = limits.for_domain(letter.domain)
         if domain is not None:
             out.append(_claim(f"domain {self.relay} {letter.domain}", domain, f"{letter.domain}"))
         if limits.per_recipient is not None:

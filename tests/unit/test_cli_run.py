@@ -230,3 +230,15 @@ def test_on_a_terminal_run_tells_what_it_did(campaign: CommandLine, monkeypatch:
     """Somebody is looking."""
     Terminal(monkeypatch).looks()
     assert "3 letters filed in" in campaign(*AUTO_RELEASE, "run").out
+
+
+def test_a_letter_whose_suppression_was_lifted_waits_for_a_send(campaign: CommandLine) -> None:
+    """`run` plans it again and does not send it; a `send` does."""
+    campaign("suppress", "add", "ada@office.example")
+    campaign("send")
+    assert campaign("status", "--json").json["letters"]["suppressed"] == 1
+    campaign("suppress", "remove", "ada@office.example", "--why", "asked for it")
+    campaign("run")
+    assert campaign("status", "--json").json["letters"]["planned"] == 1
+    campaign("send")
+    assert campaign("status", "--json").json["letters"]["sent"] == 3
