@@ -7,6 +7,7 @@ import mailbox
 import socket
 import sqlite3
 import threading
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -48,7 +49,7 @@ class Folder:
 
     def states(self) -> dict[str, str]:
         """Return each letter's state."""
-        with sqlite3.connect(self.root / ".campaign" / "sandbox.db") as store:
+        with closing(sqlite3.connect(self.root / ".campaign" / "sandbox.db")) as store, store:
             return dict(store.execute("SELECT email, state FROM letters").fetchall())
 
     def outbox(self) -> int:
@@ -201,7 +202,7 @@ def test_status_tells_of_a_run_that_died_before_anybody_sends_again(
     """An attempt left open is no secret until the next send: status points to what may be in doubt."""
     folder.write("sandbox-defers@x.example")
     assert folder.campaign("send") == 3
-    with sqlite3.connect(folder.root / ".campaign" / "sandbox.db") as store:
+    with closing(sqlite3.connect(folder.root / ".campaign" / "sandbox.db")) as store, store:
         store.execute("UPDATE attempts SET ended_at = NULL, verdict = NULL")
     capsys.readouterr()
     assert folder.campaign("status") == 0

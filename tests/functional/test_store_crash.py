@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +56,7 @@ class Crasher:
         states = {line.id: line.state for line in bench.lines()}
         attempts = {line.id: (line.attempts, bench.attempts(line.id)) for line in bench.lines()}
         bench.close()
-        with sqlite3.connect(self.folder / ".campaign" / "campaign.db") as connection:
+        with closing(sqlite3.connect(self.folder / ".campaign" / "campaign.db")) as connection, connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
         connection.close()

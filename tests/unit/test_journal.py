@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,7 +55,7 @@ async def journal_of(bench: Bench, clock: FakeClock | None = None) -> AsyncItera
 @contextmanager
 def broken(path: Path, what: str) -> Iterator[None]:
     """Make a kind of writing fail, as a damaged disk would."""
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(
             f"CREATE TRIGGER broken BEFORE {what} BEGIN SELECT RAISE(ABORT, 'disk on fire'); END"
         )
@@ -63,7 +63,7 @@ def broken(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with sqlite3.connect(path) as connection:
+        with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute("DROP TRIGGER broken")
         connection.close()
 

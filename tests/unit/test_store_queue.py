@@ -14,6 +14,7 @@ from pipeline.clock import to_us
 from pipeline.delivery.letter import Phase, State
 from pipeline.delivery.verdict import judge_loss
 from pipeline.store import history, operator, queue
+from pipeline.store.tables import letters
 from tests.clocks import START
 from tests.unit.store_support import (
     ACCEPTED,
@@ -146,16 +147,6 @@ def test_what_does_not_wait_is_not_taken_out(bench: Bench) -> None:
     assert bench.state() is State.SENT
 
 
-def test_expiry_takes_out_everything_that_waits(bench: Bench) -> None:
-    """Planned and queued letters expire; what happened stays."""
-    bench.release()
-    sent(bench, 1)
-    bench.plan(rows("ada", "bob", "eve", "kai", "lin", "new"))
-    with bench.world.campaign.writing() as connection:
-        assert queue.expire(connection, now_us=bench.now_us) == 5
-    assert set(bench.states().values()) == {State.SENT, State.EXPIRED}
-
-
 # -- after a crash
 
 
@@ -175,6 +166,16 @@ def test_fault_17_recovery_twice_changes_nothing(bench: Bench) -> None:
     bench.release()
     bench.permit(parcel(bench.letter()))
     assert [bench.recover(), bench.recover()] == [1, 0]
+
+
+def test_fault_17_recovery_never_takes_back_that_a_letter_was_sent(bench: Bench) -> None:
+    """Whatever an open attempt says: a sent letter that came in doubt could be sent again."""
+    bench.release()
+    bench.permit(parcel(bench.letter()))
+    with bench.world.campaign.writing() as connection:
+        connection.execute(sa.update(letters).where(letters.c.id == 1).values(state=State.SENT))
+    assert bench.recover() == 1
+    assert bench.state() is State.SENT
 
 
 def test_fault_17_a_letter_cancelled_during_a_dead_attempt_is_in_doubt(bench: Bench) -> None:

@@ -236,6 +236,16 @@ async def test_given_back_after_the_last_letter_the_feed_goes_on() -> None:
         assert await drain(feed) == [1]
 
 
+async def test_given_back_it_does_not_count_for_the_number() -> None:
+    """Two letters are sent where two were asked for, although one of them was handed out twice."""
+    stage = Stage([letter(n) for n in (1, 2, 3)], most=2)
+    async with stage.open() as feed:
+        first = await feed.next()
+        assert first is not None
+        feed.give_back(first)
+        assert await drain(feed) == [1, 2]
+
+
 async def test_no_more_than_asked_for() -> None:
     """`--limit 2` hands out two."""
     stage = Stage([letter(n) for n in range(1, 10)], most=2)
