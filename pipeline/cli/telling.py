@@ -21,7 +21,7 @@ from pipeline.problem import Problem, Severity, shown, visible
 
 SCHEMA = 1
 LEAST_WORDS = 20  # columns a cut text needs to say anything
-_BOLD_RED, _YELLOW, _CYAN, _DIM, _RESET = "\x1b[1;31m", "\x1b[33m", "\x1b[36m", "\x1b[2m", "\x1b[0m"
+_BOLD_RED, _YELLOW, _CYAN, _RESET = "\x1b[1;31m", "\x1b[33m", "\x1b[36m", "\x1b[0m"
 
 
 _lost: list[str] = []  # why results could not be written, at most one reason a stream
@@ -150,11 +150,6 @@ def error_json(error: CampaignError) -> dict[str, Any]:
     if isinstance(error, BadInput):
         document["problems"] = [problem_json(problem) for problem in error.problems]
     return document | {"exit": int(error.exit_code)}
-
-
-def dim(text: str) -> str:
-    """Return text for the background of stdout."""
-    return coloured(text, _DIM, sys.stdout)
 
 
 def next_step(text: str) -> None:

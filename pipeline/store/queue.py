@@ -152,15 +152,6 @@ def take_out(connection: sa.Connection, ids: Iterable[int], state: State, *, why
     return moved
 
 
-def expire(connection: sa.Connection, *, now_us: int) -> int:
-    """Expire everything that waits; return how many letters it was."""
-    waiting = letters.c.state.in_((State.PLANNED, State.QUEUED))
-    change = sa.update(letters).where(waiting)
-    return connection.execute(
-        change.values(state=State.EXPIRED, why="campaign.expires has passed", due_at=None, ended_at=now_us)
-    ).rowcount
-
-
 def count_waiting(connection: sa.Connection, *, only: Collection[str] | None = None) -> tuple[int, int]:
     """Return how many letters are planned and how many queued."""
     query = sa.select(letters.c.state, sa.func.count()).where(
