@@ -6,7 +6,7 @@ lock ── recover ── plan ── (release) ── Sending.go ── summar
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -239,8 +239,17 @@ class Sending:
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
         self._remember_manner(run.manner)
+        self._trust_again(desk.mistrusted)
         self.notes += desk.advice
         return stop
+
+    def _trust_again(self, keys: Sequence[str]) -> None:
+        """Take back suppressions made on the word of a relay that refused one address after another."""
+        if keys:
+            with self._world.common.writing() as connection:
+                secret = shared.shared_secret(connection)
+                for key in keys:
+                    shared.lift(connection, suppression_hash(secret, key))
 
     def _manner(self) -> Manner:
         """Return how to put commands on the wire: as told, or as this relay has turned out to like it."""

@@ -65,7 +65,9 @@ class SendingDesk:
         self._told = told
         self._switch = TripSwitch()
         self._troubles = 0
+        self._row_suppressed: list[str] = []  # since the last accepted letter
         self.advice: list[str] = []
+        self.mistrusted: list[str] = []  # keys suppressed on the word of a relay that refused everybody
 
     # -- what sessions say
 
@@ -168,7 +170,10 @@ class SendingDesk:
         domain = parcel.letter.domain
         if verdict.next is Next.SENT:
             self._switch.accepted(domain)
+            self._row_suppressed.clear()
             return True
+        if verdict.suppress:
+            self._row_suppressed.append(parcel.letter.recipient_key)
         match verdict.effect:
             case Effect.NONE:
                 return True
@@ -201,6 +206,7 @@ class SendingDesk:
             self.advice.append(verdict.advice)
         match self._switch.refused(domain, policy=verdict.fault is Fault.US):
             case Trip.RUN:
+                self.mistrusted += self._row_suppressed
                 self._feed.end(
                     Stop(
                         f"too many refusals, the last one: {response}",

@@ -17,20 +17,21 @@ The first row that fits decides:
     5.7.x, "spam", "blocked", "blacklist", "policy"      us        due later                  trips the switch
     5.2.2, 552 without 5.3.4, 452, "full", "quota"       recipient due later
     552 5.3.4, 5.2.3, 5.3.4, 5.6.x, 523                  letter    failed
-    5.1.1 5.1.2 5.1.3 5.1.6 5.1.10, 556 at RCPT or dot   recipient failed           suppressed
+    5.1.1 5.1.2 5.1.3 5.1.6 5.1.10, 556 (RCPT or dot)    recipient failed          suppressed trips the switch
     any other 4yz                                        recipient due later
-    any other 5yz at RCPT                                recipient failed
-    any other 5yz                                        letter    failed
+    any other 5yz at RCPT                                recipient failed                     trips the switch
+    any other 5yz                                        letter    failed                     trips the switch
     3yz to the dot: the answer to it is still to come    relay     in doubt                   new connection
     any other answer that does not fit the command       relay     not begun                  new connection
     lost before the final dot was handed over            relay     not begun                  new connection
     lost at or after it                                  relay     in doubt                   new connection
 
-"Due later" is the next step of the schedule; after the last step the letter has failed ("gave up"). A policy
-refusal keeps its letter in the queue although it is a 5yz: it speaks about us, and once SPF or the relay's
-opinion is mended the letter can still go. RFC 5321 4.2.1 and 4.5.3.1.10 (452/552 are temporary here: one
-recipient a transaction), RFC 1870 6.1, RFC 3463, RFC 5248, RFC 7504 (556); the vendors' codes are those of
-their sender guidelines.
+A relay that calls ten addresses in a row unknown is not believed: the run stops, and those ten are not
+suppressed. "Due later" is the next step of the schedule; after the last step the letter has failed ("gave
+up"). A policy refusal keeps its letter in the queue although it is a 5yz: it speaks about us, and once SPF or
+the relay's opinion is mended the letter can still go. RFC 5321 4.2.1 and 4.5.3.1.10 (452/552 are temporary
+here: one recipient a transaction), RFC 1870 6.1, RFC 3463, RFC 5248, RFC 7504 (556); the vendors' codes are
+those of their sender guidelines.
 
 Limits: texts are read in English only, as servers write them.
 """
@@ -122,7 +123,7 @@ CLOSING = Verdict("closing", Fault.RELAY, Next.LATER, Effect.SLOW)
 RELAY_BUSY = Verdict("relay busy", Fault.RELAY, Next.LATER, Effect.SLOW)
 FULL = Verdict("full", Fault.RECIPIENT, Next.LATER)
 TOO_LARGE = Verdict("content", Fault.LETTER, Next.FAIL, advice="size or content of this letter was refused")
-UNKNOWN_ADDRESS = Verdict("no such address", Fault.RECIPIENT, Next.FAIL, suppress=True)
+UNKNOWN_ADDRESS = Verdict("no such address", Fault.RECIPIENT, Next.FAIL, Effect.TRIP, suppress=True)
 DEFERRED = Verdict("deferred", Fault.RECIPIENT, Next.LATER)
 REFUSED = Verdict("refused", Fault.RECIPIENT, Next.FAIL, Effect.TRIP)
 LETTER_REFUSED = Verdict("letter refused", Fault.LETTER, Next.FAIL, Effect.TRIP)

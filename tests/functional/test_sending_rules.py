@@ -101,6 +101,17 @@ class HastyRelay:
                 connection.sendall(b"250 ok\r\n")
 
 
+class BlindRelay(HastyRelay):
+    """Knows nobody."""
+
+    def _talk(self, connection: socket.socket) -> None:
+        connection.sendall(b"220 blind\r\n")
+        while said := connection.recv(65_536):
+            refuses = said.startswith(b"RCPT")
+            self.refusals += refuses
+            connection.sendall(b"550 5.1.1 unknown user\r\n" if refuses else b"250 ok\r\n")
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
     """A folder of its own, and a data folder of its own."""
@@ -211,3 +222,30 @@ def test_status_tells_of_a_run_that_died_before_anybody_sends_again(
     capsys.readouterr()
     assert folder.campaign("status") == 0
     assert "without a word" not in capsys.readouterr().out
+
+
+def test_a_relay_that_calls_everybody_unknown_kills_no_address(
+    folder: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After ten in a row the run stops; the rest stays queued, and none of the ten is suppressed."""
+    relay = BlindRelay()
+    there = ("--set", f"relay.url=smtp://127.0.0.1:{relay.port}", "--set", "relay.connections=1")
+    try:
+        folder.write(*(f"office@ministry{number}.example" for number in range(15)))
+        assert folder.campaign(*there, "send", "--yes") == 4
+        assert relay.refusals == 10
+        capsys.readouterr()
+        assert folder.campaign(*there, "suppress", "list") == 0
+        assert "nobody is suppressed" in capsys.readouterr().out
+    finally:
+        relay.close()
+
+
+def test_one_unknown_address_among_others_is_suppressed(folder: Folder) -> None:
+    """A relay that takes other letters is believed."""
+    folder.write("sandbox-refuses@x.example", "a@x.example")
+    assert folder.campaign("send") == 1
+    folder.write("sandbox-refuses@x.example", "a@x.example", "b@x.example")
+    assert folder.campaign("resend", "sandbox-refuses@x.example") == 0
+    assert folder.campaign("send") == 0
+    assert folder.states()["sandbox-refuses@x.example"] == "suppressed"

@@ -170,7 +170,7 @@ def test_row(phase: Phase, line: str, verdict: Verdict) -> None:
         (FULL, Fault.RECIPIENT, Next.LATER, Effect.NONE),
         (POLICY, Fault.US, Next.LATER, Effect.TRIP),
         (TOO_LARGE, Fault.LETTER, Next.FAIL, Effect.NONE),
-        (UNKNOWN_ADDRESS, Fault.RECIPIENT, Next.FAIL, Effect.NONE),
+        (UNKNOWN_ADDRESS, Fault.RECIPIENT, Next.FAIL, Effect.TRIP),
         (DEFERRED, Fault.RECIPIENT, Next.LATER, Effect.NONE),
         (REFUSED, Fault.RECIPIENT, Next.FAIL, Effect.TRIP),
         (LETTER_REFUSED, Fault.LETTER, Next.FAIL, Effect.TRIP),
