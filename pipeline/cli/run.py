@@ -49,8 +49,12 @@ def run(
             from pipeline.cli.summing import tell_refusal_as_json
 
             tell_refusal_as_json(error, place, exit_code=ExitCode.DONE if busy else error.exit_code)
-        elif not busy or voice.level > 0:
+        elif not busy:
             raise
+        elif voice.level > 0:
+            from pipeline.cli.telling import tell_error
+
+            tell_error(error)
         code = int(ExitCode.DONE if busy else error.exit_code)
     raise typer.Exit(code)
 

@@ -44,7 +44,9 @@ def send(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; for cron and scripts.")] = False,
     follow: Annotated[
         bool,
-        typer.Option("--follow", help="Stay until every letter is settled, whatever it has to wait for."),
+        typer.Option(
+            "--follow", help="Stay until every letter is settled: wait for quotas, hours and later tries."
+        ),
     ] = False,
     now: Annotated[
         bool, typer.Option("--now", help="Try deferred letters now, and a relay that was left alone.")
