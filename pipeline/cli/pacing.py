@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.config import Settings
+from pipeline.delivery.hours import show_hours
 from pipeline.delivery.limits import Limits, show_limit
 from pipeline.delivery.relay import Relay, RelayKind
 
@@ -31,5 +32,5 @@ def show_limits(limits: Limits) -> str:
     }
     parts = [f"{name} {show_limit(limit)}" for name, limit in named.items() if limit is not None]
     if limits.hours is not None:
-        parts.append(f"hours {limits.hours}")
+        parts.append(f"hours {show_hours(limits.hours)}")
     return ", ".join(parts) or "none"

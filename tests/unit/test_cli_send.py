@@ -229,6 +229,14 @@ def test_the_dry_run_counts_in_grammar(campaign: CommandLine) -> None:
     assert "\n1 letter would go through the sandbox" in campaign("send", "-n", "--limit", "1").out
 
 
+def test_the_dry_run_says_the_hours_as_they_are_written(campaign: CommandLine) -> None:
+    """The words of campaign.toml, not the program's own."""
+    hours = "Mon-Fri 09:00-17:00 recipient"
+    real = ("--set", "relay.url=smtp://127.0.0.1:1", "--set", f"limits.hours={hours}")
+    said = campaign(*real, "send", "--dry-run").out
+    assert f"; limits: relay 600/s, per recipient 20/day, hours {hours}\n" in said
+
+
 # -- the question before a real send
 
 
