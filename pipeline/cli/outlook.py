@@ -12,7 +12,7 @@ from datetime import datetime
 from pipeline.cli.folder import Checked
 from pipeline.cli.pacing import effective_limits
 from pipeline.cli.sending import Wishes
-from pipeline.cli.telling import moment
+from pipeline.cli.telling import local_moment
 from pipeline.delivery.forecast import Passing, forecast
 from pipeline.delivery.letter import State
 from pipeline.recipients.rows import Recipient
@@ -90,9 +90,10 @@ def _place_in_queue(line: LetterLine) -> tuple[bool, datetime, int, int]:
 
 def _why_not(line: LetterLine, checked: Checked, wishes: Wishes, *, suppressed: bool, now: datetime) -> str:
     """Return why a letter would not go now; "" when it would."""
+    zone = checked.settings.timezone
     match line.state:
         case State.SENT:
-            return "sent already" + (f" ({moment(line.ended_at)})" if line.ended_at else "")
+            return "sent already" + (f" ({local_moment(line.ended_at, zone)})" if line.ended_at else "")
         case State.IN_DOUBT:
             return "in doubt: `campaign resolve`"
         case State.PLANNED | State.QUEUED:
@@ -105,5 +106,5 @@ def _why_not(line: LetterLine, checked: Checked, wishes: Wishes, *, suppressed: 
     if expires is not None and expires <= now:
         return "campaign.expires has passed"
     if line.due_at is not None and line.due_at > now and not wishes.now:
-        return f"put off until {moment(line.due_at)}: {line.why}"
+        return f"put off until {local_moment(line.due_at, zone)}: {line.why}"
     return ""

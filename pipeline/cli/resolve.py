@@ -74,7 +74,7 @@ def resolve(
 
 def _list(place: Place, *, json: bool, quiet: bool) -> None:
     from pipeline.cli.suppressions import opened
-    from pipeline.cli.telling import SCHEMA, moment, next_step, out, out_json
+    from pipeline.cli.telling import SCHEMA, local_moment, next_step, out, out_json
     from pipeline.delivery.letter import State
     from pipeline.problem import visible
     from pipeline.store import history
@@ -107,8 +107,9 @@ def _list(place: Place, *, json: bool, quiet: bool) -> None:
             out("no letter is in doubt")
             next_step("`campaign status`")
         return
+    zone = place.settings.timezone
     for line in doubts:
-        at = moment(line.last_attempt_at) if line.last_attempt_at else "-"
+        at = local_moment(line.last_attempt_at, zone) if line.last_attempt_at else "-"
         out(visible(f"letter {line.id} to {line.email}"))
         out(visible(f"  handed to {relays[line.id]} at {at}"))
         out(f"  Message-ID {line.message_id}")

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import timedelta, tzinfo
 from typing import Any
 
 from pipeline.cli import loop
@@ -159,7 +159,7 @@ class Sending:
         if not self.progress.total and not self._wishes.follow:
             return self._finish(None, None)
         if hold := held.get(settings.relay.account):
-            return self._finish(None, _held(hold))
+            return self._finish(None, _held(hold, self._place.settings.timezone))
         run_id = begin_run(
             world,
             command=self._wishes.command,
@@ -314,10 +314,10 @@ class Sending:
         return summary
 
 
-def _held(hold: tuple[int, str]) -> Stop:
+def _held(hold: tuple[int, str], zone: tzinfo) -> Stop:
     until_us, why = hold
     return Stop(
-        f"the relay is left alone until {from_us(until_us):%Y-%m-%d %H:%M} UTC: {why}",
+        f"the relay is left alone until {from_us(until_us).astimezone(zone):%Y-%m-%d %H:%M %Z}: {why}",
         ExitCode.WAITING,
         "`campaign send --now` tries all the same",
     )

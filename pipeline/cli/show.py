@@ -107,12 +107,12 @@ def _story(world: World, line: LetterLine) -> dict[str, Any]:
 
 
 def _lines(story: dict[str, Any], place: Place) -> list[str]:
-    from pipeline.cli.telling import table
+    from pipeline.cli.telling import local_moment, table
 
     zone = place.settings.timezone
 
     def local(value: Any) -> str:
-        return f"{value.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}" if value else "-"
+        return local_moment(value, zone) if value else "-"
 
     why = f": {story['why']}" if story["why"] else ""
     lines = [

@@ -143,7 +143,8 @@ def _notes(place: Place, world: World, counts: Counts) -> list[Note]:
         held = ledger.held(connection, [account], now_us=to_us(place.clock.now()))
     if account in held:
         until, why = held[account]
-        notes.append(Note("held", f"the relay is left alone until {from_us(until):%H:%M} UTC: {why}"))
+        opens = from_us(until).astimezone(place.settings.timezone)
+        notes.append(Note("held", f"the relay is left alone until {opens:%H:%M %Z}: {why}"))
     notes += [
         Note("in_doubt", f"in doubt: {line.email} ({line.message_id})", "`campaign resolve`")
         for line in doubts

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, TextIO
 
 from pipeline.errors import BadInput, CampaignError, Interrupted
@@ -86,6 +86,11 @@ def _plain(value: object) -> str:
 def moment(value: datetime) -> str:
     """Return a moment as RFC 3339 in UTC."""
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def local_moment(value: datetime, zone: tzinfo) -> str:
+    """Return a moment for people, to the second, on the clock of ``zone``."""
+    return f"{value.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
 
 
 def lively(stream: TextIO) -> bool:

@@ -374,7 +374,7 @@ class Feed:
             self._progress.waiting = claim.label
         elif claim.run_wide:
             self._cleared.appendleft(letter)
-            opens = f"there is room again at {from_us(refusal.opens_us):%Y-%m-%d %H:%M} UTC"
+            opens = f"there is room again at {self._local(refusal.opens_us)}"
             self._used_up = Stop(f"{claim.label} is used up", ExitCode.WAITING, opens)
         elif paced:
             self._set_aside(letter, refusal.opens_us, claim.label)
@@ -386,7 +386,10 @@ class Feed:
         if self._rules.follow:
             self._set_aside(letter, opens_us, label)
         else:
-            self._progress.left_for_later[f"{label}, from {from_us(opens_us):%Y-%m-%d %H:%M} UTC"] += 1
+            self._progress.left_for_later[f"{label}, from {self._local(opens_us)}"] += 1
+
+    def _local(self, moment_us: int) -> str:
+        return f"{from_us(moment_us).astimezone(self._rules.zone):%Y-%m-%d %H:%M %Z}"
 
     def _set_aside(self, letter: Letter, opens_us: int, label: str) -> None:
         self._order += 1

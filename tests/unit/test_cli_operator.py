@@ -199,6 +199,12 @@ def test_resolve_lists_what_can_be_looked_for(sent: CommandLine) -> None:
     assert re.search(r"^  Message-ID <\S+@example\.org>$", said.out, re.MULTILINE)
 
 
+def test_resolve_tells_the_time_on_the_campaigns_clock(sent: CommandLine) -> None:
+    """As `show` does; UTC is for other programs."""
+    said = sent("--set", "campaign.timezone=Asia/Tokyo", "resolve")
+    assert re.search(r"  handed to sandbox at [-0-9]{10} [:0-9]{8} JST\n", said.out)
+
+
 def test_resolve_settles_as_sent(sent: CommandLine) -> None:
     """The operator knows."""
     assert sent("resolve", "--sent", "2", "--why", "in the relay's log").out == "1 letter settled as sent\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -227,6 +228,13 @@ def test_the_dry_run_spaces_letters_by_the_pace_of_a_real_relay(campaign: Comman
 def test_the_dry_run_counts_in_grammar(campaign: CommandLine) -> None:
     """One letter is a letter."""
     assert "\n1 letter would go through the sandbox" in campaign("send", "-n", "--limit", "1").out
+
+
+def test_the_dry_run_tells_the_time_on_the_campaigns_clock(campaign: CommandLine) -> None:
+    """As `show` does; UTC is for other programs."""
+    campaign("send", "--limit", "1")
+    said = campaign("--set", "campaign.timezone=Asia/Tokyo", "send", "--dry-run").out
+    assert re.search(r"ada@office\.example +sent already \([-0-9]{10} [:0-9]{8} JST\)\n", said)
 
 
 def test_the_dry_run_says_the_hours_as_they_are_written(campaign: CommandLine) -> None:

@@ -294,6 +294,15 @@ async def test_office_hours_of_the_recipient() -> None:
     }
 
 
+async def test_when_an_office_opens_is_told_on_the_campaigns_clock() -> None:
+    """Nine in New York is three in the afternoon for who sends from Madrid."""
+    limits = Limits(per_recipient=None, hours=parse_hours("Mon-Fri 09:00-17:00 recipient"))
+    stage = Stage([letter(1, timezone="America/New_York")], limits, zone=ZoneInfo("Europe/Madrid"))
+    async with stage.open() as feed:
+        assert await drain(feed) == []
+    assert list(stage.progress.left_for_later) == ["office hours (limits.hours), from 2027-05-03 15:00 CEST"]
+
+
 async def test_following_run_waits_for_the_office_to_open() -> None:
     """With --follow the letter goes when the office opens."""
     limits = Limits(per_recipient=None, hours=parse_hours("Mon-Fri 09:00-17:00 recipient"))
