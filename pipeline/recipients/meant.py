@@ -49,6 +49,8 @@ def meant_language(text: str, languages: Mapping[str, str]) -> str:
     for guess in (_MEANT_LANGUAGE.get(text, ""), re.split(r"[-_]", text)[0]):
         if guess in languages:
             return languages[guess]
+    if re.fullmatch("[a-z]{2}", text):
+        return ""  # any two codes are a letter apart: it is another language
     close = difflib.get_close_matches(text[:40], languages, n=1, cutoff=0.5)
     return languages[close[0]] if close else ""
 

@@ -380,6 +380,8 @@ class _Reading:
         hint = f"templates exist for: {', '.join(sorted(self._languages.values()))}"
         if meant := meant_language(text, self._languages):
             hint = f'did you mean "{meant}"? {hint}'
+        else:
+            hint += "\nfor another write templates/letter.LANGUAGE.md, and name it in campaign.languages"
         message = f'no such language "{visible(text, limit=40)}"'
         self._tell(record, self._at["language"], "language", message, hint)
         return text
