@@ -40,6 +40,7 @@ def list_(context: typer.Context, json: Json = False, verbose: Verbose = 0, quie
             }
         )
         return
+    _warn_of_the_sandbox(place)
     if not entries:
         out("nobody is suppressed")
         next_step("`campaign suppress add ADDRESS` when somebody asks not to be written to")
@@ -65,7 +66,10 @@ def add(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Never write to these addresses again. This holds for every campaign of this user."""
+    """Never write to these addresses again. This holds for every campaign of this user.
+
+    The sandbox has a list of its own.
+    """
     from pipeline.cli.suppressions import opened
     from pipeline.cli.telling import SCHEMA, counted, next_step, out, out_json
     from pipeline.recipients.suppression import Reason, Suppression, suppression_hash
@@ -90,7 +94,9 @@ def add(
         )
     if json:
         out_json({"schema": SCHEMA, "added": number})
-    elif not quiet:
+        return
+    _warn_of_the_sandbox(place)
+    if not quiet:
         out(f"{counted(number, 'address')} newly suppressed" if number else "suppressed already")
         next_step("`campaign suppress list`")
 
@@ -133,6 +139,16 @@ def remove(
     elif not quiet:
         out(f"{key} may be written to again")
         next_step("`campaign send`, if a letter was held back")
+
+
+def _warn_of_the_sandbox(place: Place) -> None:
+    """Say on stderr that the sandbox has its own list: trusting it would send a letter to who opted out."""
+    from pipeline.cli.telling import err
+    from pipeline.store.world import WorldName
+
+    if place.world_name is WorldName.SANDBOX:
+        err("this is the sandbox's own list: it does not hold for a real relay")
+        err(" help: name the relay in campaign.toml first, or add --set relay.url=... for this command")
 
 
 def _key(address: str) -> str:

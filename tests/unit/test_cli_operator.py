@@ -297,6 +297,17 @@ def test_a_suppressed_address_gets_no_letter(campaign: CommandLine) -> None:
     assert accepted(campaign.folder / ".campaign/outbox") == 2
 
 
+def test_an_opt_out_in_the_sandbox_is_not_taken_for_a_real_one(campaign: CommandLine) -> None:
+    """The sandbox has a list of its own, and says so; the list for real relays has nothing to add."""
+    real = ("--set", "relay.url=smtp://127.0.0.1:1")
+    words = "this is the sandbox's own list: it does not hold for a real relay"
+    assert words in campaign("suppress", "add", "ada@office.example", "--opted-out").err
+    assert words in campaign("suppress", "list").err
+    assert campaign(*real, "suppress", "list", "--json").json["suppressions"] == []
+    assert campaign(*real, "suppress", "add", "ada@office.example", "--opted-out").err == ""
+    assert campaign(*real, "suppress", "list").err == ""
+
+
 def test_an_opt_out_is_lifted_with_a_reason_only(campaign: CommandLine) -> None:
     """Its owner's word stands until somebody says how they know better."""
     campaign("suppress", "add", "ada@office.example", "--opted-out")
