@@ -32,10 +32,10 @@ def decide(
     quiet: bool,
     locked: bool,
     next_: str,
-) -> None:
+) -> list[int]:
     """Apply ``decision`` to the letters in ``states`` that ``names`` name (None: all of them), and tell.
 
-    ``locked``: no run may be at work meanwhile. Raises Unusable when one of the names fits no letter.
+    Return their numbers. ``locked``: no run may be at work meanwhile. Raises Unusable when one of the names fits no letter.
     """
     now_us = to_us(place.clock.now())
     with opened(place) as world:
@@ -51,10 +51,11 @@ def decide(
             number = decision(connection, ids, why=why, now_us=now_us)
     if json:
         out_json({"schema": SCHEMA, "letters": number})
-        return
+        return ids
     if not quiet:
         out(f"{counted(number, 'letter')} {done}" if number else nothing)
         next_step(next_ if number else "`campaign status`")
+    return ids
 
 
 def _named(find: Callable[[list[str]], list[int]], names: Sequence[str], *, nothing: str) -> list[int]:

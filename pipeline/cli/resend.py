@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated
 
 import typer
@@ -31,7 +32,7 @@ def resend(
     from pipeline.store import operator
 
     place: Place = context.obj
-    decide(
+    ids = decide(
         place,
         None if who == ["all"] else who,
         operator.RESENDABLE,
@@ -44,3 +45,19 @@ def resend(
         locked=False,
         next_="`campaign send`",
     )
+    if not json:
+        _tell_of_suppressed(place, ids)
+
+
+def _tell_of_suppressed(place: Place, ids: Collection[int]) -> None:
+    """Say on stderr which of the letters will not go all the same: their address is suppressed."""
+    from pipeline.cli.suppressions import opened, suppressed_keys
+    from pipeline.cli.telling import err
+    from pipeline.delivery.letter import State
+    from pipeline.problem import visible
+    from pipeline.store import queue
+
+    with opened(place) as world, world.campaign.reading() as connection:
+        keys = queue.recipients_in(connection, State.QUEUED)
+    for key in sorted(suppressed_keys(place, [keys[letter] for letter in ids if letter in keys])):
+        err(visible(f"{key} is suppressed and gets no letter before `campaign suppress remove {key}`"))

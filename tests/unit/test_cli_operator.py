@@ -249,6 +249,15 @@ def test_resend_takes_failed_letters_and_no_sent_ones(sent: CommandLine) -> None
     assert _state(sent, "ada") == "sent"
 
 
+def test_resend_says_which_letters_will_not_go_all_the_same(sent: CommandLine) -> None:
+    """What the relay called unknown was suppressed as well; a deferred letter that was withdrawn was not."""
+    sent("cancel", "sandbox-defers@office.example")
+    key = "sandbox-refuses@office.example"
+    said = sent("resend", "all")
+    assert said.out == "2 letters queued again\n"
+    assert said.err == f"{key} is suppressed and gets no letter before `campaign suppress remove {key}`\n"
+
+
 def test_cancel_takes_back_what_waits(sent: CommandLine) -> None:
     """With the reason kept."""
     sent("cancel", "sandbox-defers@office.example", "--why", "the office has closed")
