@@ -35,7 +35,8 @@ def decide(
 ) -> list[int]:
     """Apply ``decision`` to the letters in ``states`` that ``names`` name (None: all of them), and tell.
 
-    Return their numbers. ``locked``: no run may be at work meanwhile. Raises Unusable when one of the names fits no letter.
+    Return their numbers. ``locked``: no run may be at work meanwhile. Raises Unusable when one of the names
+    fits no letter.
     """
     now_us = to_us(place.clock.now())
     with opened(place) as world:
