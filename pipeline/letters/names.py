@@ -161,6 +161,8 @@ class _Walk:
         names = ", ".join(list(table)[:12]) or "none"
         kind = "the columns are" if path == RECIPIENT else "there are"
         hint = f"did you mean {path}.{near[0]}?" if near else f"{kind}: {names}"
+        if path == FACTS and not table:
+            hint = f'write it into templates/facts.toml: {key} = "..."'
         self._report(line, pattern_of(f"{path}.{key}"), code, what, hint)
 
     def _name(self, node: nodes.Name) -> None:

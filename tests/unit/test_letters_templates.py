@@ -125,6 +125,12 @@ def test_a_long_word_is_never_broken() -> None:
     assert url in rendered(f"before {url} after\n").text.splitlines()
 
 
+def test_the_first_fact_is_told_where_it_belongs() -> None:
+    """Without any fact there is nothing to choose from."""
+    _, problems = compiled(letter("{{ facts.date }}"), **{"templates/facts.toml": ""})
+    assert problems[0].hint == 'write it into templates/facts.toml: date = "..."'
+
+
 def test_a_space_that_must_not_break_does_not() -> None:
     """U+00A0 keeps its words together and stays what it is."""
     text = rendered("word " * 13 + "№\u00a05, and so on\n").text
