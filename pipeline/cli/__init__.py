@@ -17,6 +17,8 @@ from typing import Any, cast
 from pipeline.errors import CampaignError, ExitCode, Unusable
 
 SHOW_TRACEBACK = "CAMPAIGN_TRACEBACK"  # set it to see where a fault of this program comes from
+BEFORE_COMMAND = ("-C", "--directory", "--set")
+BEHIND_COMMAND = ("--json", "-v", "--verbose", "-q", "--quiet")
 
 
 def main() -> None:
@@ -83,7 +85,13 @@ def _as_unusable(misuse: Any) -> Unusable:
     context = getattr(misuse, "ctx", None)
     command = context.command_path if context is not None else "campaign"
     message = misuse.format_message().rstrip(".")
-    return Unusable(message[:1].lower() + message[1:], f"`{command} --help` shows what there is")
+    hint = f"`{command} --help` shows what there is"
+    option = getattr(misuse, "option_name", "")
+    if option in BEFORE_COMMAND and command != "campaign":
+        hint = f"it stands before the command: `campaign {option} ... {command.removeprefix('campaign ')}`"
+    elif option in BEHIND_COMMAND and command == "campaign":
+        hint = f"it stands behind the command: `campaign status {option}`"
+    return Unusable(message[:1].lower() + message[1:], hint)
 
 
 def _as_fault(fault: Exception) -> CampaignError:

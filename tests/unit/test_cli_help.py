@@ -171,3 +171,24 @@ def test_status_loads_neither_templates_nor_mail(campaign: CommandLine) -> None:
     campaign.write()
     heavy = {"aiosmtplib", "aiosmtpd", "jinja2", "markdown_it", "dns", "tenacity"}
     assert heavy & _loaded("status", folder=campaign.folder) == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("status", "-C", "."), "it stands before the command: `campaign -C ... status`"),
+        (
+            ("suppress", "list", "--set", "a=b"),
+            "it stands before the command: `campaign --set ... suppress list`",
+        ),
+        (("-q", "status"), "it stands behind the command: `campaign status -q`"),
+        (("--json", "status"), "it stands behind the command: `campaign status --json`"),
+    ],
+)
+def test_an_option_on_the_wrong_side_of_the_command_is_told_its_place(
+    campaign: CommandLine, arguments: tuple[str, ...], hint: str
+) -> None:
+    """The option exists; that help does not list it would not help."""
+    said = campaign(*arguments)
+    assert said.code == 2
+    assert hint in said.err + said.out
