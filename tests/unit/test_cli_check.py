@@ -106,7 +106,7 @@ def test_without_online_nobody_is_asked(campaign: CommandLine, monkeypatch: pyte
     assert campaign("check").code == 0
 
 
-def test_online_says_which_rows_no_mail_can_reach(
+def test_fault_27_online_says_which_rows_no_mail_can_reach(
     campaign: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error for each row of a domain that is not there; a doubt is a warning."""

@@ -91,7 +91,7 @@ async def _ask(*domains: str) -> dict[str, Mail]:
         ("xn--e1afmkfd.xn--p1ai", Mail.YES),
     ],
 )
-async def test_only_a_clear_no_is_a_no(domain: str, answer: Mail) -> None:
+async def test_fault_27_only_a_clear_no_is_a_no(domain: str, answer: Mail) -> None:
     """MX, else A, else AAAA (RFC 5321 5.1); `0 .` is a null MX (RFC 7505)."""
     assert await _ask(domain) == {domain: answer}
 
