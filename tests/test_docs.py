@@ -252,7 +252,9 @@ def test_the_readme_has_exactly_two_set_up_commands() -> None:
 
 def test_no_page_names_a_package_index() -> None:
     """Where packages come from is the reader's affair."""
-    hosts = re.compile(r"py[p]i\.|pythonh[o]sted|--index-url|--extra-index|c[o]nda\.|anac[o]nda", re.IGNORECASE)
+    hosts = re.compile(
+        r"py[p]i\.|pythonh[o]sted|--index-url|--extra-index|c[o]nda\.|anac[o]nda", re.IGNORECASE
+    )
     assert [page.name for page in ALL_PAGES if hosts.search(text_of(page))] == []
 
 

@@ -26,8 +26,9 @@ import tenacity
 
 from pipeline.clock import Clock, Dice
 from pipeline.delivery.relay import Relay, RelayKind
-from pipeline.delivery.session import Manner, Session, Timeouts, Wire
+from pipeline.delivery.session import Manner, Session
 from pipeline.delivery.verdict import LOGIN
+from pipeline.delivery.wire import Timeouts, Wire
 from pipeline.errors import RelayRefusedUs
 from pipeline.mail.response import Response, response
 from pipeline.problem import visible

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.delivery.retry import parse_schedule
-from pipeline.delivery.session import Manner, Timeouts
+from pipeline.delivery.session import Manner
+from pipeline.delivery.wire import Timeouts
 from tests.scripted_relay import Dialogue, ScriptedRelay, read_dialogue, words
 from tests.sending import Case, Outcome, Sending, account_for
 

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import pytest
 
 from pipeline.delivery.letter import Letter, Parcel, Phase
-from pipeline.delivery.session import SLICE, Ending, Manner, Session, Timeouts, Wire
+from pipeline.delivery.session import SLICE, Ending, Manner, Session
+from pipeline.delivery.wire import Timeouts, Wire
 from pipeline.mail.response import Response
 from tests.clocks import FakeClock
 

@@ -1,0 +1,214 @@
+"""The wire: octets out, complete responses in, strictly in the order asked for.
+
+`Wire` is the protocol on a transport that is open, secured and logged in. It gives each answer to the command
+that waits for it, with a time limit per phase; it knows nothing of letters. A reply nobody waits for closes
+the connection: it is a 421, or a sign that question and answer are out of step.
+
+RFC 5321 4.2 (replies), 4.5.3.2 (time limits), 3.8 (421 closes).
+
+Limits: what a `ResponseReader` refuses ends the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.clock import Clock, Timer
+from pipeline.delivery.letter import Phase
+from pipeline.mail.response import Response, ResponseFault, ResponseReader
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to wait for an answer, by phase (RFC 5321 4.5.3.2)."""
+
+    greeting: float = 300
+    mail: float = 300
+    rcpt: float = 300
+    data: float = 120
+    block: float = 180
+    dot: float = 600
+    other: float = 60
+    quit: float = 5
+
+    def of(self, phase: Phase) -> float:
+        """Return the limit for an answer in ``phase``."""
+        match phase:
+            case Phase.MAIL:
+                return self.mail
+            case Phase.RCPT:
+                return self.rcpt
+            case Phase.DATA:
+                return self.data
+            case Phase.CONTENT:
+                return self.block
+            case Phase.DOT:
+                return self.dot
+            case Phase.QUIT:
+                return self.quit
+            case _:
+                return self.other
+
+
+class Exchange:
+    """Responses to the commands of one write, in order; done when all are in or the connection is gone."""
+
+    __slots__ = ("done", "phases", "responses")
+
+    def __init__(self, phases: tuple[Phase, ...], done: asyncio.Future[None]) -> None:
+        self.phases = phases
+        self.responses: list[Response] = []
+        self.done = done
+
+    def answer(self, phase: Phase) -> Response | None:
+        """Return the response in ``phase``; None when it never came."""
+        index = self.phases.index(phase)
+        return self.responses[index] if index < len(self.responses) else None
+
+
+class Wire(asyncio.Protocol):
+    """Octets out, responses in.
+
+    ``lost`` says why the connection is gone ("" while it is not). A reply nobody waits for closes the
+    connection: it is either a 421 or a sign that question and answer are out of step, and then no answer can
+    be trusted.
+    """
+
+    def __init__(self, transport: asyncio.Transport, clock: Clock, timeouts: Timeouts) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._timeouts = timeouts
+        self._reader = ResponseReader()
+        self._waiting: deque[Exchange] = deque()
+        self._deadline = 0.0
+        self._fires_at = 0.0
+        self._timer: Timer | None = None
+        self._room: asyncio.Future[None] | None = None
+        self.lost = ""
+        self.used_at = clock.monotonic()
+
+    # -- out
+
+    def write(self, data: bytes) -> None:
+        """Hand octets to the transport."""
+        self.used_at = self._clock.monotonic()
+        self._transport.write(data)
+
+    def expect(self, *phases: Phase) -> Exchange:
+        """Wait for one response for each of ``phases``, behind those already waited for."""
+        exchange = Exchange(phases, asyncio.get_running_loop().create_future())
+        if self.lost:
+            exchange.done.set_result(None)
+            return exchange
+        self._waiting.append(exchange)
+        if len(self._waiting) == 1:
+            self._limit(phases[0])
+        return exchange
+
+    async def room(self) -> None:
+        """Wait until the transport's buffer has room, at most the time limit of a block; then it is lost."""
+        if self._room is None or self.lost:
+            return
+        self._limit(Phase.CONTENT)
+        await self._room
+
+    def abort(self, why: str) -> None:
+        """Drop the connection at once; nothing more goes out."""
+        self._lose(why)
+        self._transport.abort()
+
+    def close(self) -> None:
+        """Close after what was written has gone out."""
+        self._lose("closed")
+        self._transport.close()
+
+    # -- in
+
+    def data_received(self, data: bytes) -> None:
+        if self.lost:
+            return
+        fault = ""
+        try:
+            responses: Sequence[Response] = self._reader.feed(data)
+        except ResponseFault as trouble:
+            responses, fault = trouble.before, str(trouble)
+        for response in responses:
+            self._take(response)
+            if self.lost:
+                return
+        if fault:
+            self.abort(fault)
+
+    def _take(self, response: Response) -> None:
+        if not self._waiting:
+            self.abort(f"said unasked: {response}")
+            return
+        exchange = self._waiting[0]
+        exchange.responses.append(response)
+        if len(exchange.responses) < len(exchange.phases):
+            self._limit(exchange.phases[len(exchange.responses)])
+            if response.code == 421:
+                self.abort(str(response))
+            return
+        self._waiting.popleft()
+        if self._waiting:
+            self._limit(self._waiting[0].phases[0])
+        if not exchange.done.done():
+            exchange.done.set_result(None)
+        if response.code == 421:
+            self.abort(str(response))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._lose(f"connection lost{f' ({type(error).__name__})' if error else ''}")
+
+    def eof_received(self) -> bool:
+        self._lose("closed by the server")
+        return False
+
+    def pause_writing(self) -> None:
+        if self._room is None and not self.lost:
+            self._room = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        room, self._room = self._room, None
+        if room is not None and not room.done():
+            room.set_result(None)
+
+    def _lose(self, why: str) -> None:
+        if self.lost:
+            return
+        self.lost = why
+        if self._timer is not None:
+            self._timer.cancel()
+        self.resume_writing()
+        while self._waiting:
+            done = self._waiting.popleft().done
+            if not done.done():
+                done.set_result(None)
+
+    # -- time limits: one timer, looked at again when it fires
+
+    def _limit(self, phase: Phase) -> None:
+        seconds = self._timeouts.of(phase)
+        now = self._clock.monotonic()
+        self._deadline = now + seconds
+        if self._timer is not None and self._fires_at > self._deadline:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._fires_at = self._deadline
+            self._timer = self._clock.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self.lost or not (self._waiting or self._room):
+            return
+        left = self._deadline - self._clock.monotonic()
+        if left > 0:
+            self._fires_at = self._deadline
+            self._timer = self._clock.call_later(left, self._look)
+        else:
+            self.abort("no answer in time")
