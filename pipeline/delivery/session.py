@@ -21,17 +21,15 @@ Limits: no CHUNKING (RFC 3030); one recipient a transaction.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from contextlib import suppress
 from enum import StrEnum
-from typing import Protocol
 
+from pipeline.delivery.counterparts import Desk, Supply
+from pipeline.delivery.flow import SLICE, Flow, Hand, envelope_of
 from pipeline.delivery.letter import Parcel, Phase
 from pipeline.delivery.verdict import dislikes_chaining
 from pipeline.delivery.wire import Exchange, Wire
 from pipeline.mail.response import Response
-
-SLICE = 128 * 1024  # octets of a long content written between two looks at the transport's buffer
 
 
 class Manner(StrEnum):
@@ -44,35 +42,6 @@ class Manner(StrEnum):
     def milder(self) -> Manner:
         """Return the next more patient manner."""
         return Manner.GROUPED if self is Manner.CHAINED else Manner.SINGLE
-
-
-class Supply(Protocol):
-    """Where a session gets its parcels; limits, hours and the operator's pause are its business."""
-
-    async def next(self) -> Parcel | None:
-        """Wait for the next parcel's turn; None when there is none to wait for on an open connection."""
-
-    def next_now(self) -> Parcel | None:
-        """Return a parcel whose turn is now, without waiting."""
-
-    def give_back(self, parcel: Parcel) -> None:
-        """Take back a parcel of which nothing was said to the relay."""
-
-
-class Desk(Protocol):
-    """Where a session asks for permission and tells outcomes."""
-
-    def permit(self, parcel: Parcel) -> Awaitable[bool]:
-        """Ask for the fence: true once the attempt is committed, false when the letter must not be sent."""
-
-    def answered(self, parcel: Parcel, phase: Phase, response: Response) -> bool:
-        """Take the decisive answer of an attempt; false when the connection should not be used further."""
-
-    def lost(self, parcel: Parcel, phase: Phase, why: str) -> None:
-        """Take note that an attempt ended without an answer in ``phase``."""
-
-    def not_begun(self, parcel: Parcel, phase: Phase, why: str) -> None:
-        """Take note that a permitted attempt was given up in ``phase``, before its content went out."""
 
 
 class Ending(StrEnum):
@@ -93,19 +62,13 @@ class Session:
     def __init__(self, wire: Wire, *, manner: Manner, letters: int) -> None:
         """Speak over ``wire`` in ``manner``; at most ``letters`` letters."""
         self._wire = wire
-        self._left = letters
+        self._hand = Hand(letters)
         self.manner = manner
-        self.begun = 0  # envelopes
-        # Parcels in hand of which the desk has not been told what became of them.
-        self._content: Parcel | None = None
-        self._handed = False  # the chunk with the final dot of `_content` is with the transport
-        self._envelope: Parcel | None = None
-        self._permission: asyncio.Future[bool] | None = None
 
     @property
-    def used_at(self) -> float:
-        """When something was last written, in monotonic seconds."""
-        return self._wire.used_at
+    def begun(self) -> int:
+        """How many envelopes were begun."""
+        return self._hand.begun
 
     @property
     def alive(self) -> bool:
@@ -143,7 +106,7 @@ class Session:
         if not self._wire.lost:
             exchange = self._wire.expect(Phase.QUIT)
             self._wire.write(b"QUIT\r\n")
-            await exchange.done
+            await exchange
         self._wire.close()
 
     # -- one step: content of one letter, envelope of the next
@@ -151,30 +114,33 @@ class Session:
     async def _step(self, supply: Supply, desk: Desk) -> Ending | None:
         """Write, wait, settle; return how the session ended, None while it goes on."""
         follower = await self._follower(supply)
-        if self._content is None and follower is None:
+        if self._hand.content is None and follower is None:
             return await self._leave()
         if follower is not None:
-            self._envelope = follower
-            self._permission = asyncio.ensure_future(desk.permit(follower))
+            self._hand.envelope = follower
+            self._hand.permission = desk.permit(follower)
             if self.manner is Manner.SINGLE:
-                return await self._one_by_one(follower, self._permission, desk)
-        chained = self._content is not None
+                return await self._one_by_one(follower, self._hand.permission, desk)
         exchange = await self._write(follower)
+        wanted = True
         if exchange is not None:
-            await exchange.done
-        ending = self._settle_content(exchange, desk)
-        if follower is None or self._permission is None:
+            await exchange
+            if follower is not None and self.manner is Manner.CHAINED:
+                exchange, wanted = await Flow(self._wire, self._hand, supply, desk).run(exchange)
+                follower = self._hand.envelope
+        ending = self._settle_content(exchange, desk) if wanted else self._given_up()
+        if follower is None or self._hand.permission is None:
             return ending or (None if self.alive else Ending.LOST)
         if ending is not None or exchange is None:
             await self._release(desk, Phase.MAIL, self._wire.lost or "the connection was given up")
             return ending or Ending.LOST
-        return await self._settle_envelope(follower, self._permission, exchange, chained=chained, desk=desk)
+        return await self._settle_envelope(follower, self._hand.permission, exchange, desk=desk)
 
     async def _follower(self, supply: Supply) -> Parcel | None:
         """Return the parcel whose envelope goes out next."""
-        if self._left <= 0 or self._wire.lost:
+        if self._hand.left <= 0 or self._wire.lost:
             return None
-        if self._content is not None:
+        if self._hand.content is not None:
             parcel = supply.next_now() if self.manner is Manner.CHAINED else None
         else:
             parcel = await supply.next()
@@ -182,25 +148,25 @@ class Session:
                 supply.give_back(parcel)
                 return None
         if parcel is not None:
-            self._left -= 1
-            self.begun += 1
+            self._hand.left -= 1
+            self._hand.begun += 1
         return parcel
 
     async def _leave(self) -> Ending:
         if self._wire.lost:
             return Ending.CLOSED
         await self.quit()
-        return Ending.WORN if self._left <= 0 else Ending.DRAINED
+        return Ending.WORN if self._hand.left <= 0 else Ending.DRAINED
 
     async def _write(self, follower: Parcel | None) -> Exchange | None:
         """Hand content and envelope to the transport; None when the connection was lost before the dot."""
-        envelope = b"" if follower is None else b"%b\r\n%b\r\nDATA\r\n" % (follower.mail, follower.rcpt)
+        envelope = b"" if follower is None else envelope_of(follower)
         phases = () if follower is None else (Phase.MAIL, Phase.RCPT, Phase.DATA)
-        if self._content is None:
+        if self._hand.content is None:
             exchange = self._wire.expect(*phases)
             self._wire.write(envelope)
             return exchange
-        content = self._content.wire
+        content = self._hand.content.wire
         start = 0
         while len(content) - start > SLICE and not self._wire.lost:
             self._wire.write(content[start : start + SLICE])
@@ -209,7 +175,7 @@ class Session:
         if self._wire.lost:
             return None
         exchange = self._wire.expect(Phase.DOT, *phases)
-        self._handed = True  # from here on a loss is a doubt
+        self._hand.handed = True  # from here on a loss is a doubt
         self._wire.write(b"%b.\r\n%b" % (content[start:], envelope))
         return exchange
 
@@ -217,19 +183,23 @@ class Session:
 
     def _settle_content(self, exchange: Exchange | None, desk: Desk) -> Ending | None:
         """Tell the desk what became of the content that was written."""
-        content, self._content = self._content, None
-        handed, self._handed = self._handed, False
+        content, self._hand.content = self._hand.content, None
+        handed, self._hand.handed = self._hand.handed, False
         if content is None:
             return None
         answer = exchange.answer(Phase.DOT) if exchange is not None else None
         if exchange is None or answer is None:
             desk.lost(content, Phase.DOT if handed else Phase.CONTENT, self._wire.lost)
             return Ending.LOST
-        if self._envelope is not None and dislikes_chaining(answer):
+        if self._hand.envelope is not None and dislikes_chaining(answer):
             desk.not_begun(content, Phase.DOT, str(answer))
             return self._dislike()
         if desk.answered(content, Phase.DOT, answer):
             return None  # the envelope behind it may have its answers, even if the connection is gone by now
+        return self._given_up()
+
+    def _given_up(self) -> Ending:
+        """The desk wants no more of this connection."""
         return self._unwanted() if self.alive else Ending.LOST
 
     async def _settle_envelope(
@@ -238,10 +208,10 @@ class Session:
         permission: asyncio.Future[bool],
         exchange: Exchange,
         *,
-        chained: bool,
         desk: Desk,
     ) -> Ending | None:
         """Read MAIL, RCPT and DATA; all well and permitted, the parcel becomes the content to write."""
+        chained = Phase.DOT in exchange.phases
         mail, rcpt, data = (exchange.answer(phase) for phase in (Phase.MAIL, Phase.RCPT, Phase.DATA))
         phase, refusal = _refusal(mail, rcpt, data)
         if refusal is None and data is None:
@@ -253,20 +223,20 @@ class Session:
         permitted = await asyncio.shield(permission)
         if refusal is None:
             return self._go_or_abort(parcel, permitted=permitted, desk=desk)
-        self._envelope = None
+        self._hand.envelope = None
         wanted = desk.answered(parcel, phase, refusal) if permitted else refusal.code >= 400
         return await self._after_refusal(mail, data, wanted=wanted)
 
     def _go_or_abort(self, parcel: Parcel, *, permitted: bool, desk: Desk) -> Ending | None:
         """354 in hand: the content goes out if the fence stands; else the connection is dropped, no dot."""
-        self._envelope = None
+        self._hand.envelope = None
         if not permitted:
             self._wire.abort("permission denied")
             return Ending.DENIED
         if self._wire.lost:
             desk.lost(parcel, Phase.DATA, self._wire.lost)
             return Ending.LOST
-        self._content = parcel
+        self._hand.content = parcel
         return None
 
     async def _after_refusal(
@@ -286,7 +256,7 @@ class Session:
         else:
             exchange = self._wire.expect(Phase.RESET)
             self._wire.write(b"RSET\r\n")
-        await exchange.done
+        await exchange
         answer = exchange.answer(exchange.phases[0])
         if answer is not None and answer.go_ahead:
             self._wire.abort(f"out of step: {answer}")
@@ -298,18 +268,18 @@ class Session:
         """The envelope, one command at a time; DATA only with the permission in hand."""
         for phase, command in ((Phase.MAIL, parcel.mail), (Phase.RCPT, parcel.rcpt), (Phase.DATA, b"DATA")):
             if phase is Phase.DATA and not await asyncio.shield(permission):
-                self._envelope = None
+                self._hand.envelope = None
                 return await self._after_refusal(None, None, wanted=True)
             exchange = self._wire.expect(phase)
             self._wire.write(command + b"\r\n")
-            await exchange.done
+            await exchange
             answer = exchange.answer(phase)
             if answer is None:
                 await self._release(desk, phase, self._wire.lost)
                 return Ending.LOST
             if not (answer.go_ahead if phase is Phase.DATA else answer.accepted):
                 permitted = await asyncio.shield(permission)
-                self._envelope = None
+                self._hand.envelope = None
                 wanted = desk.answered(parcel, phase, answer) if permitted else True
                 return await self._after_refusal(None, None, wanted=wanted)
         return self._go_or_abort(parcel, permitted=True, desk=desk)
@@ -326,15 +296,19 @@ class Session:
 
     async def _release(self, desk: Desk, phase: Phase, why: str) -> None:
         """Close the attempt of the parcel whose content was never written."""
-        parcel, self._envelope = self._envelope, None
-        if parcel is not None and self._permission is not None and await asyncio.shield(self._permission):
+        parcel, self._hand.envelope = self._hand.envelope, None
+        if (
+            parcel is not None
+            and self._hand.permission is not None
+            and await asyncio.shield(self._hand.permission)
+        ):
             desk.not_begun(parcel, phase, why)
 
     async def _abandon(self, desk: Desk) -> None:
         """Told to stop at once: say of each parcel in hand what is known of it."""
-        content, self._content = self._content, None
+        content, self._hand.content = self._hand.content, None
         if content is not None:
-            desk.lost(content, Phase.DOT if self._handed else Phase.CONTENT, "stopped")
+            desk.lost(content, Phase.DOT if self._hand.handed else Phase.CONTENT, "stopped")
         await self._release(desk, Phase.DATA, "stopped")
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 from pipeline.clock import Clock, Timer
@@ -54,19 +54,40 @@ class Timeouts:
 
 
 class Exchange:
-    """Responses to the commands of one write, in order; done when all are in or the connection is gone."""
+    """Responses to the commands of one write, in order; complete when all are in or the connection is gone.
 
-    __slots__ = ("done", "phases", "responses")
+    It is awaited, or calls ``then`` once it is complete: within the call that brought the last response,
+    after everything that came with it has been read.
+    """
 
-    def __init__(self, phases: tuple[Phase, ...], done: asyncio.Future[None]) -> None:
+    __slots__ = ("_waiter", "complete", "phases", "responses", "then")
+
+    def __init__(self, phases: tuple[Phase, ...], then: Callable[[Exchange], None] | None = None) -> None:
         self.phases = phases
         self.responses: list[Response] = []
-        self.done = done
+        self.complete = False
+        self.then = then
+        self._waiter: asyncio.Future[None] | None = None
 
     def answer(self, phase: Phase) -> Response | None:
         """Return the response in ``phase``; None when it never came."""
         index = self.phases.index(phase)
         return self.responses[index] if index < len(self.responses) else None
+
+    def finish(self) -> None:
+        """Wake whoever waits."""
+        if self.complete:
+            return
+        self.complete = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        if self.then is not None:
+            self.then(self)
+
+    def __await__(self) -> Generator[object, None, None]:
+        if not self.complete:
+            self._waiter = asyncio.get_running_loop().create_future()
+            yield from self._waiter
 
 
 class Wire(asyncio.Protocol):
@@ -80,7 +101,7 @@ class Wire(asyncio.Protocol):
     def __init__(self, transport: asyncio.Transport, clock: Clock, timeouts: Timeouts) -> None:
         self._transport = transport
         self._clock = clock
-        self._timeouts = timeouts
+        self._limits = {phase: timeouts.of(phase) for phase in Phase}
         self._reader = ResponseReader()
         self._waiting: deque[Exchange] = deque()
         self._deadline = 0.0
@@ -88,31 +109,32 @@ class Wire(asyncio.Protocol):
         self._timer: Timer | None = None
         self._room: asyncio.Future[None] | None = None
         self.lost = ""
-        self.used_at = clock.monotonic()
 
     # -- out
 
     def write(self, data: bytes) -> None:
         """Hand octets to the transport."""
-        self.used_at = self._clock.monotonic()
         self._transport.write(data)
 
-    def expect(self, *phases: Phase) -> Exchange:
-        """Wait for one response for each of ``phases``, behind those already waited for."""
-        exchange = Exchange(phases, asyncio.get_running_loop().create_future())
+    def expect(self, *phases: Phase, then: Callable[[Exchange], None] | None = None) -> Exchange:
+        """Wait for one response for each of ``phases``, behind those already waited for.
+
+        ``then`` is called when the exchange is complete; on a connection that is lost already, at once.
+        """
+        exchange = Exchange(phases, then)
         if self.lost:
-            exchange.done.set_result(None)
+            exchange.finish()
             return exchange
         self._waiting.append(exchange)
         if len(self._waiting) == 1:
-            self._limit(phases[0])
+            self._limit(phases[0], self._clock.monotonic())
         return exchange
 
     async def room(self) -> None:
         """Wait until the transport's buffer has room, at most the time limit of a block; then it is lost."""
         if self._room is None or self.lost:
             return
-        self._limit(Phase.CONTENT)
+        self._limit(Phase.CONTENT, self._clock.monotonic())
         await self._room
 
     def abort(self, why: str) -> None:
@@ -135,29 +157,33 @@ class Wire(asyncio.Protocol):
             responses: Sequence[Response] = self._reader.feed(data)
         except ResponseFault as trouble:
             responses, fault = trouble.before, str(trouble)
+        # Whoever goes on with what is complete writes something new; what came in this chunk came before that
+        # and cannot be its answer, so all of it is read first.
+        complete: list[Exchange] = []
+        now = self._clock.monotonic()
         for response in responses:
-            self._take(response)
+            self._take(response, now, complete)
             if self.lost:
-                return
+                break
         if fault:
             self.abort(fault)
+        for exchange in complete:
+            exchange.finish()
 
-    def _take(self, response: Response) -> None:
+    def _take(self, response: Response, now: float, complete: list[Exchange]) -> None:
+        """Give a response to the exchange that waits for it; one that has all its answers is ``complete``."""
         if not self._waiting:
             self.abort(f"said unasked: {response}")
             return
         exchange = self._waiting[0]
         exchange.responses.append(response)
         if len(exchange.responses) < len(exchange.phases):
-            self._limit(exchange.phases[len(exchange.responses)])
-            if response.code == 421:
-                self.abort(str(response))
-            return
-        self._waiting.popleft()
-        if self._waiting:
-            self._limit(self._waiting[0].phases[0])
-        if not exchange.done.done():
-            exchange.done.set_result(None)
+            self._limit(exchange.phases[len(exchange.responses)], now)
+        else:
+            self._waiting.popleft()
+            complete.append(exchange)
+            if self._waiting:
+                self._limit(self._waiting[0].phases[0], now)
         if response.code == 421:
             self.abort(str(response))
 
@@ -185,15 +211,12 @@ class Wire(asyncio.Protocol):
             self._timer.cancel()
         self.resume_writing()
         while self._waiting:
-            done = self._waiting.popleft().done
-            if not done.done():
-                done.set_result(None)
+            self._waiting.popleft().finish()
 
     # -- time limits: one timer, looked at again when it fires
 
-    def _limit(self, phase: Phase) -> None:
-        seconds = self._timeouts.of(phase)
-        now = self._clock.monotonic()
+    def _limit(self, phase: Phase, now: float) -> None:
+        seconds = self._limits[phase]
         self._deadline = now + seconds
         if self._timer is not None and self._fires_at > self._deadline:
             self._timer.cancel()

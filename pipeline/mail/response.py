@@ -16,12 +16,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pipeline.problem import visible
 
 LINE_LIMIT = 8_192
 RESPONSE_LIMIT = 65_536
 TEXT_LIMIT = 1_000
+USUAL_LINE = 200
 
 _ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?:\s+|$)")
 
@@ -101,6 +103,9 @@ class ResponseReader:
         *complete, self._buffer = (self._buffer + data).split(b"\n")
         out: list[Response] = []
         for line in complete:
+            if not self._lines and (known := _whole(line)) is not None:
+                out.append(known)
+                continue
             self._check(line, out)
             self._lines.append(line.rstrip(b"\r"))
             self._size += len(line)
@@ -120,6 +125,16 @@ class ResponseReader:
         if not _is_reply_line(line.rstrip(b"\r")):
             shown = visible(line.rstrip(b"\r").decode("utf-8", "replace"), limit=80)
             raise ResponseFault(f"not an SMTP reply: {shown}", before)
+
+
+@lru_cache(maxsize=256)
+def _whole(line: bytes) -> Response | None:
+    """Return the response that one line of usual length is; None where it has to be looked at more closely.
+
+    A server says a handful of lines over and over: each is read once.
+    """
+    line = line.rstrip(b"\r")
+    return _join([line]) if len(line) <= USUAL_LINE and line[3:4] != b"-" and _is_reply_line(line) else None
 
 
 def _is_reply_line(line: bytes) -> bool:

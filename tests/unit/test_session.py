@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from pipeline.delivery.flow import SLICE
 from pipeline.delivery.letter import Letter, Parcel, Phase
-from pipeline.delivery.session import SLICE, Ending, Manner, Session
+from pipeline.delivery.session import Ending, Manner, Session
 from pipeline.delivery.wire import Timeouts, Wire
 from pipeline.mail.response import Response
 from tests.clocks import FakeClock
@@ -473,7 +474,7 @@ async def test_supply_that_fails_leaves_no_letter_without_account() -> None:
     assert await stage.says("250 ok", "250 ok", "354 go") == b""
     with pytest.raises(RuntimeError):
         await stage.task
-    assert desk.log == ["ada lost at content"]
+    assert desk.log == ["ada not begun at data"]
     assert stage.transport.gone == "aborted"
 
 
