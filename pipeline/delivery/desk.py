@@ -32,8 +32,8 @@ class Journal(Protocol):
     trouble: StoreUnwritable | None
     paused: bool
 
-    def permit(self, parcel: Parcel) -> asyncio.Future[bool]:
-        """Ask for the fence."""
+    def permit(self, parcel: Parcel, *, denied: Callable[[], None]) -> asyncio.Future[bool]:
+        """Ask for the fence; ``denied`` is called before the answer is false."""
 
     def record(self, result: Result) -> None:
         """Take a result."""
@@ -73,9 +73,7 @@ class SendingDesk:
 
     def permit(self, parcel: Parcel) -> asyncio.Future[bool]:
         """Ask the journal; a denial ends the letter's part in this run, and may end the run."""
-        answer = self._journal.permit(parcel)
-        answer.add_done_callback(self._after_permission)
-        return answer
+        return self._journal.permit(parcel, denied=self._denied)
 
     def answered(self, parcel: Parcel, phase: Phase, response: Response) -> bool:
         """Judge a definite answer and record what follows; false when the connection should be given up."""
@@ -116,9 +114,7 @@ class SendingDesk:
 
     # -- what follows
 
-    def _after_permission(self, answer: asyncio.Future[bool]) -> None:
-        if not answer.cancelled() and answer.result():
-            return
+    def _denied(self) -> None:
         self._feed.settled()
         if self._journal.trouble is not None:
             trouble = self._journal.trouble

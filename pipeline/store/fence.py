@@ -17,7 +17,7 @@ from sqlalchemy.dialects import sqlite
 
 from pipeline.clock import to_us
 from pipeline.delivery.letter import Parcel, Result, State
-from pipeline.store.dialect import as_rows, rows_of
+from pipeline.store.dialect import Prepared, as_rows, rows_of
 from pipeline.store.operator import is_paused
 from pipeline.store.tables import attempts, bundles, contents, letters
 
@@ -69,10 +69,9 @@ def _permit(
 ) -> frozenset[tuple[int, int]]:
     """Insert the attempts that may be, count them, and freeze what they send."""
     asked = as_rows((parcel.letter.id, parcel.attempt, parcel.sha256) for parcel in parcels)
-    answer = connection.execute(_PERMIT, {"asked": asked, "p_run": run, "p_now": now_us})
-    granted = frozenset((row.letter, row.n) for row in answer)
+    granted = frozenset(_PERMIT.run(connection, asked=asked, p_run=run, p_now=now_us))
     if granted:
-        connection.execute(_COUNT, {"counted": as_rows(granted)})
+        _COUNT.run(connection, counted=as_rows(granted))
         allowed = [parcel for parcel in parcels if (parcel.letter.id, parcel.attempt) in granted]
         _freeze(connection, [parcel for parcel in allowed if not parcel.letter.sha256], keep_bytes=keep_bytes)
     return granted
@@ -85,9 +84,7 @@ def _freeze(connection: sa.Connection, parcels: Sequence[Parcel], *, keep_bytes:
     bundle = None
     if keep_bytes:
         packed = zlib.compress(b"".join(parcel.content for parcel in parcels), PACKING_LEVEL)
-        key = connection.execute(sa.insert(bundles).values(packed=packed)).inserted_primary_key
-        assert key is not None
-        bundle = key[0]
+        ((bundle,),) = _BUNDLE.run(connection, packed=packed)
     start = 0
     rows = []
     for parcel in parcels:
@@ -95,7 +92,7 @@ def _freeze(connection: sa.Connection, parcels: Sequence[Parcel], *, keep_bytes:
             (parcel.letter.id, parcel.sha256, bundle, start, len(parcel.content), to_us(parcel.built_at))
         )
         start += len(parcel.content)
-    connection.execute(_FREEZE, {"frozen": as_rows(rows)})
+    _FREEZE.run(connection, frozen=as_rows(rows))
 
 
 def _record(connection: sa.Connection, results: Sequence[Result], *, now_us: int) -> None:
@@ -112,8 +109,7 @@ def _record(connection: sa.Connection, results: Sequence[Result], *, now_us: int
         )
         for result in results
     )
-    answer = connection.execute(_CLOSE, {"closed": closes, "p_now": now_us})
-    closed = {(row.letter, row.n) for row in answer}
+    closed = set(_CLOSE.run(connection, closed=closes, p_now=now_us))
     moves = [
         result
         for result in results
@@ -121,7 +117,7 @@ def _record(connection: sa.Connection, results: Sequence[Result], *, now_us: int
     ]
     if moves:
         rows = as_rows(_move(result, now_us=now_us) for result in moves)
-        connection.execute(_MOVE, {"moved": rows, "p_now": now_us})
+        _MOVE.run(connection, moved=rows)
 
 
 def _move(result: Result, *, now_us: int) -> tuple[object, ...]:
@@ -139,7 +135,7 @@ def _move(result: Result, *, now_us: int) -> tuple[object, ...]:
 
 _whole, _words = sa.BigInteger(), sa.Text()
 _asked = rows_of("asked", {"letter": _whole, "n": _whole, "sha256": _words})
-_PERMIT = (
+_PERMIT = Prepared(
     sqlite.insert(attempts)
     .from_select(
         ["letter", "n", "run", "began_at"],
@@ -157,7 +153,8 @@ _PERMIT = (
     .returning(attempts.c.letter, attempts.c.n)
 )
 _counted = rows_of("counted", {"letter": _whole, "n": _whole})
-_COUNT = sa.update(letters).where(letters.c.id == _counted.c.letter).values(attempts=_counted.c.n)
+_COUNT = Prepared(sa.update(letters).where(letters.c.id == _counted.c.letter).values(attempts=_counted.c.n))
+_BUNDLE = Prepared(sa.insert(bundles).values(packed=sa.bindparam("packed")).returning(bundles.c.id))
 _frozen = rows_of(
     "frozen",
     {
@@ -169,7 +166,7 @@ _frozen = rows_of(
         "built_at": _whole,
     },
 )
-_FREEZE = (
+_FREEZE = Prepared(
     sqlite.insert(contents)
     .from_select(
         list(_frozen.c.keys()), sa.select(_frozen).where(_frozen.c.letter > 0)
@@ -188,7 +185,7 @@ _closed = rows_of(
         "text": _words,
     },
 )
-_CLOSE = (
+_CLOSE = Prepared(
     sa.update(attempts)
     .where(attempts.c.letter == _closed.c.letter, attempts.c.n == _closed.c.n, attempts.c.ended_at.is_(None))
     .values(
@@ -211,7 +208,7 @@ _moved = rows_of(
 )
 # What the relay said is a fact, whatever the operator decided meanwhile; a letter to try again he may have
 # withdrawn.
-_MOVE = (
+_MOVE = Prepared(
     sa.update(letters)
     .where(letters.c.id == _moved.c.letter, letters.c.attempts == _moved.c.n)
     .where(

@@ -1,10 +1,14 @@
 """The one writer: gathers permissions and results of all connections into commits.
 
 A commit holds everything that came in while the one before it was on its way to the disk, so its cost is
-shared. A permission is given only after its commit; a commit that failed, or whose outcome is unknown, is
-permission denied. A result is never forgotten: while the store cannot be written it is kept and tried again,
-and if that goes on for too long it is handed to the caller, who says so; its attempt then stays open and is
-found in doubt by the next run.
+shared. While answers of other letters are still expected it also waits, at most for as long as a commit
+takes, until half of what is under way has come: so the size of a commit follows the disk and the connections
+in use, and one connection never waits for another.
+
+A permission is given only after its commit; a commit that failed, or whose outcome is unknown, is permission
+denied. A result is never forgotten: while the store cannot be written it is kept and tried again, and if that
+goes on for too long it is handed to the caller, who says so; its attempt then stays open and is found in
+doubt by the next run.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pipeline.clock import Clock, to_us
 from pipeline.delivery.letter import Parcel, Result
@@ -22,7 +26,20 @@ from pipeline.store import fence, shared
 from pipeline.store.database import Database
 
 T = TypeVar("T")
+LONGEST_GATHERING_S = 0.02
 RETRY_WAITS_S = (0.2, 0.5, 1.0, 2.0, 4.0)
+
+
+def _nothing() -> None:
+    """What most who ask for a permission do when it is denied."""
+
+
+class _Asked(NamedTuple):
+    """A permission that is wanted."""
+
+    parcel: Parcel
+    answer: asyncio.Future[bool]
+    denied: Callable[[], None]
 
 
 class Journal:
@@ -37,25 +54,30 @@ class Journal:
         self._clock = clock
         self._keep_bytes = keep_bytes
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        self._permits: list[tuple[Parcel, asyncio.Future[bool]]] = []
+        self._permits: list[_Asked] = []
         self._results: list[Result] = []
+        self._answers_due = 0  # permissions given whose result has not come
+        self._commit_s = 0.0  # what the last commit took
         self._work = asyncio.Event()
+        self._enough = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._failures = 0
         self.trouble: StoreUnwritable | None = None  # the store cannot be written; nobody may send
         self.paused = False  # a person stopped all sending
 
-    def permit(self, parcel: Parcel) -> asyncio.Future[bool]:
-        """Ask for an attempt; the future is true once it is committed."""
+    def permit(self, parcel: Parcel, *, denied: Callable[[], None] = _nothing) -> asyncio.Future[bool]:
+        """Ask for an attempt; the future is true once it is committed. ``denied`` is called before it is
+        false."""
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._permits.append((parcel, answer))
+        self._permits.append(_Asked(parcel, answer, denied))
         self._wake()
         return answer
 
     def record(self, result: Result) -> None:
         """Take a result; it is committed before, or together with, any permission asked for later."""
         self._results.append(result)
+        self._answers_due = max(0, self._answers_due - 1)
         self._wake()
 
     async def call(self, job: Callable[[], T]) -> T:
@@ -67,6 +89,7 @@ class Journal:
         while True:
             await self._work.wait()
             self._work.clear()
+            await self._gather()
             if self._permits or self._results:
                 await self._commit()
             if not self._work.is_set():
@@ -84,13 +107,33 @@ class Journal:
     def _wake(self) -> None:
         self._idle.clear()
         self._work.set()
+        if self._is_enough:
+            self._enough.set()
+
+    @property
+    def _is_enough(self) -> bool:
+        """Whether at least half of the letters under way wait for this commit, or no more can come."""
+        return len(self._permits) >= self._answers_due
+
+    async def _gather(self) -> None:
+        """Let more permissions come in, for as long as a commit takes."""
+        patience = min(self._commit_s, LONGEST_GATHERING_S)
+        if self._is_enough or patience <= 0:
+            return
+        self._enough.clear()
+        timer = self._clock.call_later(patience, self._enough.set)
+        try:
+            await self._enough.wait()
+        finally:
+            timer.cancel()
 
     async def _commit(self) -> None:
         permits, self._permits = self._permits, []
         results, self._results = self._results, []
         written = None
+        began = self._clock.monotonic()
         try:
-            written = await self.call(lambda: self._write([parcel for parcel, _ in permits], results))
+            written = await self.call(lambda: self._write([asked.parcel for asked in permits], results))
         except StoreUnwritable as trouble:
             self.trouble = trouble
         except Exception as fault:
@@ -98,13 +141,15 @@ class Journal:
         finally:
             if written is None:
                 self._results[:0] = results
+            else:
+                self._commit_s = self._clock.monotonic() - began
+                self._answers_due += len(written.granted)
+                self._failures = 0
+                self.trouble = None
+                self.paused = written.paused
             _answer(permits, written.granted if written else frozenset())
         if written is None:
             await self._try_later()
-        else:
-            self._failures = 0
-            self.trouble = None
-            self.paused = written.paused
 
     async def _try_later(self) -> None:
         """Keep the results and come back; after the last wait give them up to whoever flushes."""
@@ -142,11 +187,14 @@ class Journal:
                 shared.suppress(connection, entry)
 
 
-def _answer(permits: list[tuple[Parcel, asyncio.Future[bool]]], granted: frozenset[tuple[int, int]]) -> None:
+def _answer(permits: list[_Asked], granted: frozenset[tuple[int, int]]) -> None:
     """Give each permission to one holder: the first that asked."""
     free = set(granted)
-    for parcel, answer in permits:
+    for parcel, answer, denied in permits:
         attempt = (parcel.letter.id, parcel.attempt)
-        if not answer.done():
-            answer.set_result(attempt in free)
+        given = attempt in free
         free.discard(attempt)
+        if not given:
+            denied()
+        if not answer.done():
+            answer.set_result(given)

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from pipeline.delivery.letter import State
+from pipeline.store.dialect import Prepared
 from pipeline.store.tables import attempts, events, letters, meta
 
 IN_DOUBT = "in doubt"  # the verdict of an attempt nobody can know the end of
@@ -30,7 +31,10 @@ def write_meta(connection: sa.Connection, name: str, value: str) -> None:
 
 def is_paused(connection: sa.Connection) -> bool:
     """Say whether a person stopped all sending."""
-    return bool(read_meta(connection, "paused"))
+    return any(value for (value,) in _PAUSED.run(connection))
+
+
+_PAUSED = Prepared(sa.select(meta.c.value).where(meta.c.name == "paused"))
 
 
 def pause(connection: sa.Connection, *, why: str, now_us: int) -> None:

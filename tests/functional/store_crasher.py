@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -56,8 +57,8 @@ def counted(kind: str, limit: int) -> Callable[[str], None]:
 def watched(database: Database, at: Callable[[str], None]) -> None:
     """Call ``at`` round everything that a database does."""
 
-    def before_statement(*_arguments: object) -> None:
-        at("statement")
+    def traced(connection: sqlite3.Connection, *_arguments: object) -> None:
+        connection.set_trace_callback(lambda _sql: at("statement"))
 
     def before_commit(_connection: sa.Connection) -> None:
         at("commit")
@@ -65,7 +66,7 @@ def watched(database: Database, at: Callable[[str], None]) -> None:
     def behind_commit(*_arguments: object) -> None:
         at("committed")
 
-    sa.event.listen(database._engine, "before_cursor_execute", before_statement)
+    sa.event.listen(database._engine, "checkout", traced)
     sa.event.listen(database._engine, "commit", before_commit)
     sa.event.listen(database._engine, "checkin", behind_commit)
 
