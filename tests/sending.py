@@ -28,8 +28,9 @@ from pipeline.delivery.parcel import Composed, Packing
 from pipeline.delivery.plan import PlannedLetter
 from pipeline.delivery.relay import Relay, RelayKind
 from pipeline.delivery.retry import DEFAULT_SCHEDULE, Schedule
+from pipeline.delivery.rules import Rules
 from pipeline.delivery.session import Manner
-from pipeline.delivery.supply import Feed, Progress, Rules, Stop
+from pipeline.delivery.supply import Feed, Progress, Stop
 from pipeline.delivery.wire import Timeouts
 from pipeline.store import history, operator, planning, queue, shared, world
 from pipeline.store.history import AttemptLine, LetterLine

@@ -29,9 +29,10 @@ from pipeline.delivery.limits import Limits, Pace
 from pipeline.delivery.parcel import Packing
 from pipeline.delivery.plan import plan_letters
 from pipeline.delivery.relay import BodyEncoding, Pipelining, Relay, RelayKind
+from pipeline.delivery.rules import Rules
 from pipeline.delivery.sandbox import sandbox_relay
 from pipeline.delivery.session import Manner
-from pipeline.delivery.supply import Feed, Progress, Rules, Stop
+from pipeline.delivery.supply import Feed, Progress, Stop
 from pipeline.errors import ExitCode, Unusable
 from pipeline.mail.identity import letter_token
 from pipeline.recipients.suppression import suppression_hash

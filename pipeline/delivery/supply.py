@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -23,33 +23,18 @@ from zoneinfo import ZoneInfo
 from pipeline.clock import SECOND_US, Clock, from_us, to_us
 from pipeline.delivery.hours import is_open, next_opening
 from pipeline.delivery.letter import Letter, State
-from pipeline.delivery.limits import Limit, Limits, Pace, show_limit
+from pipeline.delivery.limits import Pace
+from pipeline.delivery.rules import Claim, Refusal, Rules
 from pipeline.errors import ExitCode
 
-READ_AHEAD = 100
+READ_AHEAD = 500
 SET_ASIDE_LIMIT = 10_000
 READY_PER_SESSION = 2
+READY_S = 0.1  # letters are made ready for so long ahead, at the pace at which they are taken
+MOST_READY = 500
 CONNECT_AHEAD_S = 5.0  # a session is opened this long before a slot it will need
 LONGEST_IDLE_S = 30.0  # a connection is not kept open for a wait longer than this
 POLL_S = 1.0  # the operator's pause is looked for this often
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One limit that a letter falls under: the row's name in the store, and the words for people."""
-
-    name: str
-    limit: Limit
-    label: str
-    run_wide: bool  # it holds for every letter of the run, so others need not be tried
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A limit without room, and when it opens."""
-
-    claim: Claim
-    opens_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +55,8 @@ class Stock(Protocol):
     def from_the_start(self) -> None:
         """Look at the whole queue again."""
 
-    async def suppressed(self, keys: Sequence[str]) -> dict[str, str]:
-        """Return those of the recipient keys that must not be written to, each with the reason."""
+    async def suppressed(self, names: Sequence[str]) -> dict[str, str]:
+        """Return those of the recipients (by `Rules.recipient_name`) that must not be written to: why."""
 
     async def take(self, claims: Sequence[Sequence[Claim]]) -> list[Refusal | None]:
         """Take each letter's limits, all or none; the first refusal of a run-wide limit ends the list."""
@@ -113,45 +98,6 @@ class Progress:
         return self.sent + self.failed + self.deferred + self.suppressed + self.in_doubt + self.expired
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The rules of pace for one run."""
-
-    relay: str  # the relay's name: rows of its limits carry it
-    limits: Limits
-    recipient_name: Callable[[str], str]  # recipient key -> row name that tells nothing about the address
-    zone: ZoneInfo  # the campaign's own
-    expires: datetime | None = None
-    follow: bool = False
-    sessions: int = 4
-    most: int | None = None  # letters this run may hand out
-
-    def claims(self, letter: Letter) -> tuple[Claim, ...]:
-        """Return every limit ``letter`` falls under."""
-        limits, out = self.limits, []
-        if limits.relay is not None:
-            out.append(_claim(f"relay {self.relay}", limits.relay, "relay", run_wide=True))
-        if limits.day is not None:
-            out.append(_claim(f"day {self.relay}", limits.day, "day", run_wide=True))
-        domain = limits.for_domain(letter.domain)
-        if domain is not None:
-            out.append(_claim(f"domain {self.relay} {letter.domain}", domain, f"{letter.domain}"))
-        if limits.per_recipient is not None:
-            name = f"recipient {self.recipient_name(letter.recipient_key)}"
-            out.append(_claim(name, limits.per_recipient, "per recipient"))
-        return tuple(out)
-
-    @property
-    def paced(self) -> bool:
-        """Whether letters leave one by one, as a pace says."""
-        limits = (self.limits.relay, self.limits.per_domain, *self.limits.domains.values())
-        return any(isinstance(limit, Pace) for limit in limits)
-
-
-def _claim(name: str, limit: Limit, label: str, *, run_wide: bool = False) -> Claim:
-    return Claim(name, limit, f"limit {label} {show_limit(limit)}", run_wide)
-
-
 class Feed:
     """Letters whose turn it is.
 
@@ -164,6 +110,9 @@ class Feed:
         self._rules = rules
         self._clock = clock
         self._progress = progress
+        self._paced = rules.paced
+        self._target = rules.sessions * READY_PER_SESSION  # letters to have ready
+        self._counted = (clock.monotonic(), 0)  # when letters handed out were counted last, and how many
         self._fresh: deque[Letter] = deque()
         self._aside: list[tuple[int, int, Letter]] = []
         self._cleared: deque[Letter] = deque()
@@ -176,6 +125,7 @@ class Feed:
         self._handed = 0
         self._in_flight = 0
         self._waiters = 0
+        self._idle = False  # `fill` has nothing to look at until a letter is settled
         self._exhausted = False  # nothing is known that could go in this run; letters in flight may come back
         self._finished = False
         self._used_up: Stop | None = None  # ends the run once the letters that had room have been handed out
@@ -218,7 +168,8 @@ class Feed:
     def settled(self) -> None:
         """Take note that what became of a handed-out letter is known, or that it will not go now."""
         self._in_flight -= 1
-        self._demand.set()
+        if self._idle:
+            self._demand.set()
 
     async def work_ahead(self) -> bool:
         """Wait until a session will be needed soon; False when there is nothing more to do in this run."""
@@ -289,13 +240,14 @@ class Feed:
             await self._wait_for_demand(min(seconds or POLL_S, POLL_S))
             return
         batch = [self._cleared.popleft() for _ in range(min(self._wanted(), len(self._cleared)))]
-        batch = await self._without_opt_outs(
+        self._follow_pace()
+        named = await self._without_opt_outs(
             [letter for letter in batch if not await self._is_closed(letter)]
         )
-        if batch:
-            refusals = await self._stock.take([self._rules.claims(letter) for letter in batch])
-            self._cleared.extendleft(reversed(batch[len(refusals) :]))
-            for letter, refusal in zip(batch, refusals, strict=False):
+        if named:
+            refusals = await self._stock.take([self._rules.claims(letter, name) for letter, name in named])
+            self._cleared.extendleft(letter for letter, _ in reversed(named[len(refusals) :]))
+            for (letter, _), refusal in zip(named, refusals, strict=False):
                 self._grant(letter, refusal)
         self._tell()
 
@@ -309,13 +261,27 @@ class Feed:
 
     def _wanted(self) -> int:
         """How many more letters should be ready. A slot of a pace is taken only for a session that waits."""
-        if self._rules.paced:
+        if self._paced:
             want = min(1, self._waiters - len(self._ready))
         else:
-            want = self._rules.sessions * READY_PER_SESSION - len(self._ready)
+            want = self._target - len(self._ready) if self._is_low else 0
         if self._rules.most is not None:
             want = min(want, self._rules.most - self._handed - len(self._ready))
         return max(0, want)
+
+    @property
+    def _is_low(self) -> bool:
+        """Whether it is time to make letters ready: in batches, for each costs two questions to the store."""
+        return 2 * len(self._ready) <= self._target
+
+    def _follow_pace(self) -> None:
+        """Adapt how many letters to have ready: few at a slow relay, so that an opt-out is soon obeyed."""
+        before, handed = self._counted
+        now = self._clock.monotonic()
+        if now > before:
+            soon = int((self._handed - handed) / (now - before) * READY_S)
+            self._target = max(self._rules.sessions * READY_PER_SESSION, min(soon, MOST_READY))
+            self._counted = (now, self._handed)
 
     async def _clear(self, most: int) -> None:
         """Look at letters until ``most`` may go as far as hours, holds and expiry are concerned."""
@@ -333,7 +299,10 @@ class Feed:
 
     async def _is_closed(self, letter: Letter) -> bool:
         """Say whether the letter cannot go now, and deal with it if so."""
-        rules, now = self._rules, self._clock.now()
+        rules = self._rules
+        if rules.expires is None and rules.limits.hours is None and not self._held_domains:
+            return False
+        now = self._clock.now()
         if rules.expires is not None and now >= rules.expires:
             await self._stock.take_out([letter.id], State.EXPIRED, "campaign.expires has passed")
             self._progress.expired += 1
@@ -352,14 +321,20 @@ class Feed:
         self._later(letter, to_us(next_opening(hours, now, zone)), "office hours (limits.hours)")
         return True
 
-    async def _without_opt_outs(self, letters: list[Letter]) -> list[Letter]:
-        """Drop letters to addresses that must not be written to; asked as late as can be."""
-        barred = await self._stock.suppressed([letter.recipient_key for letter in letters]) if letters else {}
-        for letter in letters:
-            if why := barred.get(letter.recipient_key):
+    async def _without_opt_outs(self, letters: list[Letter]) -> list[tuple[Letter, str]]:
+        """Drop letters to addresses that must not be written to; asked as late as can be.
+
+        Return the others with the names that stand for their recipients in the store.
+        """
+        named = [(letter, self._rules.recipient_name(letter.recipient_key)) for letter in letters]
+        barred = await self._stock.suppressed([name for _, name in named]) if named else {}
+        if not barred:
+            return named
+        for letter, name in named:
+            if why := barred.get(name):
                 await self._stock.take_out([letter.id], State.SUPPRESSED, why)
                 self._progress.suppressed += 1
-        return [letter for letter in letters if letter.recipient_key not in barred]
+        return [(letter, name) for letter, name in named if name not in barred]
 
     def _grant(self, letter: Letter, refusal: Refusal | None) -> None:
         """Make a letter ready, or let it wait for the limit that refused it."""
@@ -398,6 +373,13 @@ class Feed:
 
     async def _nothing_to_clear(self) -> None:
         """Wait for a letter set aside, for one in flight to come back - or see that all is done."""
+        self._idle = True
+        try:
+            await self._wait_for_more()
+        finally:
+            self._idle = False
+
+    async def _wait_for_more(self) -> None:
         if self._aside:
             self._tell()
             await self._wait_for_demand(min(self._seconds_ahead(), POLL_S))
@@ -454,7 +436,8 @@ class Feed:
         self._handed += 1
         self._in_flight += 1
         self._progress.waiting, self._progress.waiting_until = "", None
-        self._demand.set()
+        if self._paced or 2 * (len(self._ready) - 1) <= self._target:
+            self._demand.set()
         if self._all_handed_out:
             self._tell()
         return self._ready.popleft()

@@ -12,7 +12,6 @@ Limits: a suppression is of one address, never of a domain, and plus tags count 
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from dataclasses import dataclass
@@ -72,4 +71,4 @@ def suppression_hash(key: bytes, address_key: str) -> str:
     """
     if len(key) < MIN_KEY:
         raise ValueError(f"the key of the suppressions needs at least {MIN_KEY} octets")
-    return hmac.new(key, address_key.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(key, address_key.encode(), "sha256").hex()

@@ -9,14 +9,27 @@ count it over windows of different length.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from operator import attrgetter
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from pipeline.clock import SECOND_US
-from pipeline.delivery.limits import Bucket, Pace, Quota, grant_quota, grant_slots, mended_free_at, next_slot
-from pipeline.delivery.supply import Claim, Refusal
+from pipeline.delivery.limits import (
+    Bucket,
+    Limit,
+    Pace,
+    Quota,
+    grant_quota,
+    grant_slots,
+    mended_free_at,
+    next_slot,
+    quota_used,
+)
+from pipeline.delivery.rules import Claim, Refusal
+from pipeline.store.dialect import Prepared, as_rows, rows_of
 from pipeline.store.tables import holds, paces, spent
 
 
@@ -25,14 +38,26 @@ def take(connection: sa.Connection, claims: Sequence[Claim], *, now_us: int) -> 
 
     Otherwise nothing is taken, and the refusal names the limit that opens last, and when.
     """
-    claims = sorted(claims, key=lambda claim: claim.name)
-    opens = {claim: _opens_us(connection, claim, now_us=now_us) for claim in claims}
-    last = max(claims, key=opens.__getitem__, default=None)
-    if last is not None and opens[last] > now_us:
-        return Refusal(last, opens[last])
-    for claim in claims:
-        _occupy(connection, claim, now_us=now_us)
-    return None
+    return take_in_turn(connection, [claims], now_us=now_us)[0]
+
+
+def take_in_turn(
+    connection: sa.Connection, wanted: Sequence[Sequence[Claim]], *, now_us: int
+) -> list[Refusal | None]:
+    """Take the places of several letters, one after the other, as `take` does for each.
+
+    The first refusal of a run-wide limit ends the list. What the limits stand at is read once and written
+    once, whatever the number of letters.
+    """
+    limits = {claim.name: claim.limit for claims in wanted for claim in claims}
+    page = _Page(connection, limits, now_us=now_us)
+    answers: list[Refusal | None] = []
+    for claims in wanted:
+        answers.append(refusal := page.take(claims))
+        if refusal is not None and refusal.claim.run_wide:
+            break
+    page.write(connection)
+    return answers
 
 
 def put_back(connection: sa.Connection, claims: Sequence[Claim]) -> None:
@@ -72,64 +97,128 @@ def forget(connection: sa.Connection, *, now_us: int, after_s: int = 40 * 86_400
     connection.execute(sa.delete(holds).where(holds.c.until < now_us))
 
 
-def _opens_us(connection: sa.Connection, claim: Claim, *, now_us: int) -> int:
-    """Return when the limit has room for one letter: ``now_us`` where it has."""
-    if isinstance(claim.limit, Pace):
-        return _next_slot(connection, claim.name, claim.limit, now_us=now_us)
-    grant = grant_quota(
-        claim.limit, _buckets(connection, claim.name, claim.limit, now_us=now_us), now_us=now_us, want=1
-    )
-    return now_us if grant.count else grant.opens_us
+class _Page:
+    """What some limits stand at, read at ``now_us`` and changed in memory."""
+
+    def __init__(self, connection: sa.Connection, limits: Mapping[str, Limit], *, now_us: int) -> None:
+        self._now_us = now_us
+        self._quotas = {name: limit for name, limit in limits.items() if isinstance(limit, Quota)}
+        self._buckets = _buckets(connection, self._quotas, now_us=now_us)
+        self._used = {
+            name: quota_used(quota, self._buckets[name], now_us=now_us) if self._buckets[name] else 0
+            for name, quota in self._quotas.items()
+        }
+        self._added: Counter[str] = Counter()
+        paced = {name: limit for name, limit in limits.items() if isinstance(limit, Pace)}
+        stored = _free_at(connection, paced)
+        # One that only a clock far ahead can have written is brought near.
+        self._free_at = {
+            name: mended_free_at(pace, stored[name], now_us=now_us) for name, pace in paced.items()
+        }
+        self._moved = {name for name in paced if self._free_at[name] != stored[name]}
+
+    def take(self, claims: Sequence[Claim]) -> Refusal | None:
+        """Take one letter's place in all of its limits, or in none."""
+        last: Refusal | None = None
+        for claim in sorted(claims, key=attrgetter("name")):
+            opens_us = self._opens_us(claim)
+            if opens_us > self._now_us and (last is None or opens_us > last.opens_us):
+                last = Refusal(claim, opens_us)
+        if last is None:
+            for claim in claims:
+                self._occupy(claim)
+        return last
+
+    def _opens_us(self, claim: Claim) -> int:
+        """Return when the limit has room for one letter: now, where it has."""
+        name, limit = claim.name, claim.limit
+        if isinstance(limit, Pace):
+            return next_slot(self._free_at[name], now_us=self._now_us)
+        if self._used[name] < limit.count:
+            return self._now_us
+        standing = (*self._buckets[name], Bucket(_start_of(limit, self._now_us), self._added[name]))
+        return grant_quota(limit, standing, now_us=self._now_us, want=0).opens_us
+
+    def _occupy(self, claim: Claim) -> None:
+        if isinstance(claim.limit, Pace):
+            slots = grant_slots(claim.limit, 0, now_us=self._now_us, want=1)
+            self._free_at[claim.name] = slots.free_at_us
+            self._moved.add(claim.name)
+        else:
+            self._used[claim.name] += 1
+            self._added[claim.name] += 1
+
+    def write(self, connection: sa.Connection) -> None:
+        """Write down what changed, in the order of names."""
+        if self._moved:
+            rows = as_rows((name, self._free_at[name]) for name in sorted(self._moved))
+            _SET_FREE_AT.run(connection, moved=rows)
+        if self._added:
+            added = sorted(self._added.items())
+            rows = as_rows((name, _start_of(self._quotas[name], self._now_us), n) for name, n in added)
+            _COUNT.run(connection, added=rows)
 
 
-def _occupy(connection: sa.Connection, claim: Claim, *, now_us: int) -> None:
-    """Take one letter's place in a limit that has room."""
-    if isinstance(claim.limit, Pace):
-        _set_free_at(connection, claim.name, grant_slots(claim.limit, 0, now_us=now_us, want=1).free_at_us)
-    else:
-        _count(connection, claim.name, now_us // claim.limit.bucket_us * claim.limit.bucket_us, 1)
+def _start_of(quota: Quota, now_us: int) -> int:
+    """Return the beginning of the bucket that counts now."""
+    return now_us // quota.bucket_us * quota.bucket_us
 
 
-def _next_slot(connection: sa.Connection, name: str, pace: Pace, *, now_us: int) -> int:
-    """Return when a pace's next slot is; one that only a clock far ahead can have written is brought near."""
-    stored = connection.scalar(sa.select(paces.c.free_at).where(paces.c.name == name)) or 0
-    free_at = mended_free_at(pace, stored, now_us=now_us)
-    if free_at != stored:
-        _set_free_at(connection, name, free_at)
-    return next_slot(free_at, now_us=now_us)
+def _free_at(connection: sa.Connection, names: Collection[str]) -> dict[str, int]:
+    """Return when each pace is free."""
+    if not names:
+        return {}
+    named = as_rows((name,) for name in names)
+    return dict.fromkeys(names, 0) | dict(_FREE_AT.run(connection, named=named))
 
 
-def _buckets(connection: sa.Connection, name: str, quota: Quota, *, now_us: int) -> list[Bucket]:
-    """Return what counts against a quota.
+def _buckets(
+    connection: sa.Connection, quotas: Mapping[str, Quota], *, now_us: int
+) -> dict[str, list[Bucket]]:
+    """Return what counts against each quota.
 
     Buckets of the future stay where they are, so that a clock which comes back to its hour finds them; those
     more than a window ahead, which only a clock far ahead can have written, are moved to now, or they would
     never pass.
     """
-    window_us = quota.window_s * SECOND_US
-    mine = sa.and_(spent.c.name == name, spent.c.start > now_us - window_us - quota.bucket_us)
-    found = [
-        Bucket(start, count)
-        for start, count in connection.execute(sa.select(spent.c.start, spent.c.count).where(mine))
-    ]
-    astray = sum(bucket.count for bucket in found if bucket.start_us > now_us + window_us)
-    if astray:
-        connection.execute(sa.delete(spent).where(spent.c.name == name, spent.c.start > now_us + window_us))
-        _count(connection, name, now_us // quota.bucket_us * quota.bucket_us, astray)
+    found: dict[str, list[Bucket]] = {name: [] for name in quotas}
+    if not quotas:
+        return found
+    reach_us = max(quota.window_s * SECOND_US + quota.bucket_us for quota in quotas.values())
+    named = as_rows((name,) for name in quotas)
+    for name, start, count in _SPENT.run(connection, named=named, p_since=now_us - reach_us):
+        found[name].append(Bucket(start, count))
+        if start > now_us + quotas[name].window_s * SECOND_US:
+            _bring_near(connection, name, quotas[name], Bucket(start, count), now_us=now_us)
     return found
 
 
-def _set_free_at(connection: sa.Connection, name: str, free_at_us: int) -> None:
-    row = sqlite.insert(paces).values(name=name, free_at=free_at_us)
-    connection.execute(
-        row.on_conflict_do_update(index_elements=["name"], set_={"free_at": row.excluded.free_at})
-    )
+def _bring_near(connection: sa.Connection, name: str, quota: Quota, astray: Bucket, *, now_us: int) -> None:
+    """Move a bucket that a clock far ahead has written to now."""
+    connection.execute(sa.delete(spent).where(spent.c.name == name, spent.c.start == astray.start_us))
+    _COUNT.run(connection, added=as_rows([(name, _start_of(quota, now_us), astray.count)]))
 
 
-def _count(connection: sa.Connection, name: str, start_us: int, letters: int) -> None:
-    row = sqlite.insert(spent).values(name=name, start=start_us, count=letters)
-    connection.execute(
-        row.on_conflict_do_update(
-            index_elements=["name", "start"], set_={"count": spent.c.count + row.excluded.count}
-        )
+_whole, _words = sa.BigInteger(), sa.Text()
+_named = rows_of("named", {"name": _words})
+_FREE_AT = Prepared(sa.select(paces.c.name, paces.c.free_at).join(_named, _named.c.name == paces.c.name))
+_SPENT = Prepared(
+    sa.select(spent.c.name, spent.c.start, spent.c.count)
+    .join(_named, _named.c.name == spent.c.name)
+    .where(spent.c.start > sa.bindparam("p_since"))
+)
+_moved = rows_of("moved", {"name": _words, "free_at": _whole})
+_set = sqlite.insert(paces).from_select(["name", "free_at"], sa.select(_moved).where(_moved.c.free_at > 0))
+_SET_FREE_AT = Prepared(
+    _set.on_conflict_do_update(index_elements=["name"], set_={"free_at": _set.excluded.free_at})
+)
+_added = rows_of("added", {"name": _words, "start": _whole, "count": _whole})
+_add = sqlite.insert(spent).from_select(
+    ["name", "start", "count"],
+    sa.select(_added).where(_added.c.count > 0),  # SQLite wants a WHERE
+)
+_COUNT = Prepared(
+    _add.on_conflict_do_update(
+        index_elements=["name", "start"], set_={"count": spent.c.count + _add.excluded.count}
     )
+)

@@ -13,6 +13,7 @@ from sqlalchemy.dialects import sqlite
 
 from pipeline.clock import Dice, from_us, to_us
 from pipeline.recipients.suppression import Reason, Suppression, suppression_hash
+from pipeline.store.dialect import Prepared, as_rows, rows_of
 from pipeline.store.tables import places, shared_meta, suppressions
 
 ASKED_AT_ONCE = 500  # hashes in one question
@@ -40,6 +41,20 @@ def suppressed(connection: sa.Connection, keys: Collection[str], secret: bytes) 
         query = sa.select(suppressions).where(suppressions.c.hash.in_(some))
         found |= {hashes[row.hash]: _suppression(row) for row in connection.execute(query)}
     return found
+
+
+def barred(connection: sa.Connection, hashes: Collection[str]) -> dict[str, str]:
+    """Return those of the hashes of address keys that must not be written to, each with the reason."""
+    asked = as_rows((hash_,) for hash_ in hashes)
+    return {hash_: f"{reason}: {source}" for hash_, reason, source in _BARRED.run(connection, asked=asked)}
+
+
+_asked = rows_of("asked", {"hash": sa.Text()})
+_BARRED = Prepared(
+    sa.select(suppressions.c.hash, suppressions.c.reason, suppressions.c.source).join(
+        _asked, _asked.c.hash == suppressions.c.hash
+    )
+)
 
 
 def suppress(connection: sa.Connection, entry: Suppression) -> bool:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from pipeline.clock import Clock, from_us, to_us
 from pipeline.delivery.letter import Letter, State
-from pipeline.delivery.supply import Claim, Refusal
+from pipeline.delivery.rules import Claim, Refusal
 from pipeline.store import history, ledger, operator, queue, shared
 from pipeline.store.database import Database
 from pipeline.store.journal import Journal
@@ -54,13 +54,12 @@ class StoreStock:
         """Read from the head of the queue again."""
         self._place = queue.Place()
 
-    async def suppressed(self, keys: Sequence[str]) -> dict[str, str]:
-        """Return the keys that must not be written to, with the reason in words."""
+    async def suppressed(self, names: Sequence[str]) -> dict[str, str]:
+        """Return the recipients, by the hashes of their keys, that must not be written to: why, in words."""
 
         def ask() -> dict[str, str]:
             with self._common.reading() as connection:
-                found = shared.suppressed(connection, keys, shared.shared_secret(connection))
-            return {key: f"{entry.reason}: {entry.source}" for key, entry in found.items()}
+                return shared.barred(connection, names)
 
         return await self._journal.call(ask)
 
@@ -70,13 +69,8 @@ class StoreStock:
             return [None] * len(claims)
 
         def ask() -> list[Refusal | None]:
-            answers: list[Refusal | None] = []
             with self._common.writing() as connection:
-                for wanted in claims:
-                    answers.append(refusal := ledger.take(connection, wanted, now_us=self._now()))
-                    if refusal is not None and refusal.claim.run_wide:
-                        break
-            return answers
+                return ledger.take_in_turn(connection, claims, now_us=self._now())
 
         return await self._journal.call(ask)
 

@@ -24,7 +24,8 @@ from pipeline.delivery.limits import (
     grant_slots,
     mended_free_at,
 )
-from pipeline.delivery.supply import Claim, Feed, Progress, Refusal, Rules, Stop
+from pipeline.delivery.rules import Claim, Refusal, Rules
+from pipeline.delivery.supply import Feed, Progress, Stop
 from pipeline.errors import ExitCode
 from tests.clocks import FakeClock
 
@@ -60,8 +61,8 @@ class MemoryStock:
     def from_the_start(self) -> None:
         pass
 
-    async def suppressed(self, keys: Sequence[str]) -> dict[str, str]:
-        return {key: self.barred[key] for key in keys if key in self.barred}
+    async def suppressed(self, names: Sequence[str]) -> dict[str, str]:
+        return {name: self.barred[name] for name in names if name in self.barred}
 
     async def take(self, claims: Sequence[Sequence[Claim]]) -> list[Refusal | None]:
         answers: list[Refusal | None] = []

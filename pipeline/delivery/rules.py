@@ -1,0 +1,84 @@
+"""Which limits a letter falls under.
+
+Pure: rules are made from the configuration, claims from rules and a letter; `limits.py` is the arithmetic,
+and what a limit stands at is the store's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from pipeline.delivery.letter import Letter
+from pipeline.delivery.limits import Limit, Limits, Pace, show_limit
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One limit that a letter falls under: the row's name in the store, and the words for people."""
+
+    name: str
+    limit: Limit
+    label: str
+    run_wide: bool = False  # it holds for every letter of the run, so others need not be tried
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A limit without room, and when it opens."""
+
+    claim: Claim
+    opens_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules of pace for one run."""
+
+    relay: str  # the relay's name: rows of its limits carry it
+    limits: Limits
+    recipient_name: Callable[[str], str]  # recipient key -> row name that tells nothing about the address
+    zone: ZoneInfo  # the campaign's own
+    expires: datetime | None = None
+    follow: bool = False
+    sessions: int = 4
+    most: int | None = None  # letters this run may hand out
+
+    def claims(self, letter: Letter, name: str = "") -> tuple[Claim, ...]:
+        """Return every limit ``letter`` falls under; ``name`` is `recipient_name`'s, where it is known."""
+        limits, out = self.limits, []
+        if limits.relay is not None:
+            out.append(_claim(f"relay {self.relay}", limits.relay, "relay", run_wide=True))
+        if limits.day is not None:
+            out.append(_claim(f"day {self.relay}", limits.day, "day", run_wide=True))
+        domain = limits.for_domain(letter.domain)
+        if domain is not None:
+            out.append(_claim(f"domain {self.relay} {letter.domain}", domain, letter.domain))
+        if limits.per_recipient is not None:
+            name = name or self.recipient_name(letter.recipient_key)
+            out.append(
+                Claim(
+                    f"recipient {name}", limits.per_recipient, _label("per recipient", limits.per_recipient)
+                )
+            )
+        return tuple(out)
+
+    @property
+    def paced(self) -> bool:
+        """Whether letters leave one by one, as a pace says."""
+        limits = (self.limits.relay, self.limits.per_domain, *self.limits.domains.values())
+        return any(isinstance(limit, Pace) for limit in limits)
+
+
+@lru_cache(maxsize=4_096)
+def _claim(name: str, limit: Limit, label: str, *, run_wide: bool = False) -> Claim:
+    """Return a claim that many letters share."""
+    return Claim(name, limit, _label(label, limit), run_wide)
+
+
+@lru_cache(maxsize=64)
+def _label(label: str, limit: Limit) -> str:
+    return f"limit {label} {show_limit(limit)}"
