@@ -8,7 +8,6 @@ same Message-ID and receivers can tell. Nobody can guess it, and it names nobody
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import json
 from collections.abc import Iterable, Iterator
@@ -58,5 +57,5 @@ def plan_letters(
 def _local_part(*identity: object, secret: bytes) -> str:
     """Return 26 letters and digits (130 bits) that stand for the identity."""
     text = "\x00".join(str(part) for part in identity)
-    digest = hmac.new(secret, text.encode(), hashlib.sha256).digest()
+    digest = hmac.digest(secret, text.encode(), "sha256")
     return base64.b32encode(digest)[:26].decode().lower()

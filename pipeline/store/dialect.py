@@ -26,6 +26,31 @@ def rows_of(parameter: str, columns: Mapping[str, sa.types.TypeEngine[Any]]) -> 
     return sa.select(*picked).subquery(f"{parameter}_rows")
 
 
+def numbers_of(parameter: str) -> sa.Subquery:
+    """Return a table whose column ``number`` holds the numbers of ``parameter``'s JSON array."""
+    each = sa.func.json_each(sa.bindparam(parameter)).table_valued("value", name=f"{parameter}_each")
+    number = sa.type_coerce(each.c.value, sa.BigInteger()).label("number")
+    return sa.select(number).subquery(f"{parameter}_rows")
+
+
+def texts_of(parameter: str) -> sa.Subquery:
+    """Return a table with the columns ``number`` and ``text``: the pairs of ``parameter``'s JSON object."""
+    each = sa.func.json_each(sa.bindparam(parameter)).table_valued("key", "value", name=f"{parameter}_each")
+    number = sa.cast(each.c.key, sa.BigInteger()).label("number")
+    text = sa.type_coerce(each.c.value, sa.Text()).label("text")
+    return sa.select(number, text).subquery(f"{parameter}_rows")
+
+
+def as_numbers(numbers: Iterable[int]) -> str:
+    """Return numbers as the JSON that `numbers_of` reads."""
+    return json.dumps(list(numbers), separators=(",", ":"))
+
+
+def as_texts(texts: Mapping[int, str]) -> str:
+    """Return texts by number as the JSON that `texts_of` reads."""
+    return json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
+
+
 def as_rows(rows: Iterable[Sequence[object]]) -> str:
     """Return rows as the JSON that `rows_of` reads."""
     return json.dumps(list(rows), ensure_ascii=False, separators=(",", ":"))
@@ -48,7 +73,23 @@ class Prepared:
 
     def run(self, connection: sa.Connection, **parameters: object) -> list[tuple[Any, ...]]:
         """Run it in the transaction of ``connection``; return its rows."""
-        driver = connection.connection.driver_connection
-        assert driver is not None
-        rows: list[tuple[Any, ...]] = driver.execute(self._sql, self._constants | parameters).fetchall()
+        rows: list[tuple[Any, ...]] = (
+            _driver(connection).execute(self._sql, self._constants | parameters).fetchall()
+        )
         return rows
+
+    def run_each(
+        self, connection: sa.Connection, rows: Iterable[Mapping[str, object]], **parameters: object
+    ) -> None:
+        """Run it for each of ``rows``, with ``parameters`` the same for all; it returns nothing.
+
+        The interpreter is let go and taken back for each row: for a thread that competes with others,
+        `rows_of` is better.
+        """
+        common = self._constants | parameters
+        _driver(connection).executemany(self._sql, ({**common, **row} for row in rows))
+
+
+def _driver(connection: sa.Connection) -> Any:
+    """Return the driver's own connection, in the transaction of ``connection``."""
+    return connection.connection.driver_connection

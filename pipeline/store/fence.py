@@ -9,15 +9,15 @@ writing it again changes nothing.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from pipeline.clock import to_us
-from pipeline.delivery.letter import Parcel, Result, State
-from pipeline.store.dialect import Prepared, as_rows, rows_of
+from pipeline.delivery.letter import Parcel, Phase, Result, State
+from pipeline.store.dialect import Prepared, as_numbers, as_rows, as_texts, numbers_of, rows_of, texts_of
 from pipeline.store.operator import is_paused
 from pipeline.store.tables import attempts, bundles, contents, letters
 
@@ -52,11 +52,7 @@ def write(
     """
     if results:
         first = {(result.letter, result.attempt): result for result in reversed(results)}
-        _record(
-            connection,
-            [result for result in results if first[result.letter, result.attempt] is result],
-            now_us=now_us,
-        )
+        _record(connection, first.values(), now_us=now_us)
     paused = is_paused(connection)
     granted: frozenset[tuple[int, int]] = frozenset()
     if permits and not paused:
@@ -68,13 +64,18 @@ def _permit(
     connection: sa.Connection, parcels: Sequence[Parcel], *, run: int, now_us: int, keep_bytes: bool
 ) -> frozenset[tuple[int, int]]:
     """Insert the attempts that may be, count them, and freeze what they send."""
-    asked = as_rows((parcel.letter.id, parcel.attempt, parcel.sha256) for parcel in parcels)
-    granted = frozenset(_PERMIT.run(connection, asked=asked, p_run=run, p_now=now_us))
+    common = {"p_run": run, "p_now": now_us}
+    firsts = [parcel.letter.id for parcel in parcels if parcel.attempt == 1]
+    granted = set(_PERMIT_FIRST.run(connection, asked=as_numbers(firsts), **common)) if firsts else set()
+    if len(firsts) < len(parcels):
+        others = [parcel for parcel in parcels if parcel.attempt != 1]
+        asked = as_rows((parcel.letter.id, parcel.attempt, parcel.sha256) for parcel in others)
+        granted |= set(_PERMIT.run(connection, asked=asked, **common))
     if granted:
-        _COUNT.run(connection, counted=as_rows(granted))
+        _COUNT.run(connection, counted=as_numbers(letter for letter, _ in granted))
         allowed = [parcel for parcel in parcels if (parcel.letter.id, parcel.attempt) in granted]
         _freeze(connection, [parcel for parcel in allowed if not parcel.letter.sha256], keep_bytes=keep_bytes)
-    return granted
+    return frozenset(granted)
 
 
 def _freeze(connection: sa.Connection, parcels: Sequence[Parcel], *, keep_bytes: bool) -> None:
@@ -88,15 +89,48 @@ def _freeze(connection: sa.Connection, parcels: Sequence[Parcel], *, keep_bytes:
     start = 0
     rows = []
     for parcel in parcels:
-        rows.append(
-            (parcel.letter.id, parcel.sha256, bundle, start, len(parcel.content), to_us(parcel.built_at))
-        )
+        rows.append((parcel.letter.id, parcel.sha256, start, len(parcel.content), to_us(parcel.built_at)))
         start += len(parcel.content)
-    _FREEZE.run(connection, frozen=as_rows(rows))
+    _FREEZE.run(connection, frozen=as_rows(rows), p_bundle=bundle)
 
 
-def _record(connection: sa.Connection, results: Sequence[Result], *, now_us: int) -> None:
+def _record(connection: sa.Connection, results: Collection[Result], *, now_us: int) -> None:
     """Close the attempts; move the letters whose attempt was open until now, and those that were sent."""
+    accepted: dict[tuple[int, Phase, str, int, str], dict[int, str]] = {}
+    others: list[Result] = []
+    for result in results:
+        answer = result.response
+        if result.state is State.SENT and answer is not None and not result.note:
+            alike = (result.attempt, result.phase, result.verdict, answer.code, answer.enhanced)
+            accepted.setdefault(alike, {})[result.letter] = answer.text
+        else:
+            others.append(result)
+    for alike, texts in accepted.items():
+        _accept(connection, *alike, texts=texts, now_us=now_us)
+    if others:
+        _record_one_by_one(connection, others, now_us=now_us)
+
+
+def _accept(
+    connection: sa.Connection,
+    attempt: int,
+    phase: Phase,
+    verdict: str,
+    code: int,
+    enhanced: str,
+    *,
+    texts: Mapping[int, str],
+    now_us: int,
+) -> None:
+    """Record what most letters get: the same answer, but for its text."""
+    rows = as_texts(texts)
+    answer = {"p_phase": str(phase), "p_verdict": verdict, "p_code": code, "p_enhanced": enhanced}
+    _CLOSE_ACCEPTED.run(connection, answered=rows, p_n=attempt, p_now=now_us, **answer)
+    said = " ".join(part for part in (str(code), enhanced) if part)
+    _MOVE_ACCEPTED.run(connection, answered=rows, p_n=attempt, p_now=now_us, p_said=said)
+
+
+def _record_one_by_one(connection: sa.Connection, results: Sequence[Result], *, now_us: int) -> None:
     closes = as_rows(
         (
             result.letter,
@@ -116,8 +150,7 @@ def _record(connection: sa.Connection, results: Sequence[Result], *, now_us: int
         if result.state is State.SENT or (result.letter, result.attempt) in closed
     ]
     if moves:
-        rows = as_rows(_move(result, now_us=now_us) for result in moves)
-        _MOVE.run(connection, moved=rows)
+        _MOVE.run(connection, moved=as_rows(_move(result, now_us=now_us) for result in moves))
 
 
 def _move(result: Result, *, now_us: int) -> tuple[object, ...]:
@@ -134,33 +167,46 @@ def _move(result: Result, *, now_us: int) -> tuple[object, ...]:
 
 
 _whole, _words = sa.BigInteger(), sa.Text()
-_asked = rows_of("asked", {"letter": _whole, "n": _whole, "sha256": _words})
-_PERMIT = Prepared(
-    sqlite.insert(attempts)
-    .from_select(
-        ["letter", "n", "run", "began_at"],
-        sa.select(_asked.c.letter, _asked.c.n, sa.bindparam("p_run"), sa.bindparam("p_now")).where(
-            sa.exists().where(
-                letters.c.id == _asked.c.letter,
-                letters.c.state == State.QUEUED,
-                letters.c.attempts == _asked.c.n - 1,
-            ),
-            ~sa.exists().where(_open_attempt.c.letter == _asked.c.letter, _open_attempt.c.ended_at.is_(None)),
-            ~sa.exists().where(contents.c.letter == _asked.c.letter, contents.c.sha256 != _asked.c.sha256),
-        ),
+
+
+def _insert_attempts(
+    asked: sa.Subquery, letter: sa.ColumnElement[int], n: sa.ColumnElement[int], *also: sa.ColumnElement[bool]
+) -> Prepared:
+    """Return the statement that grants what may be granted of ``asked``."""
+    queued = sa.exists().where(
+        letters.c.id == letter, letters.c.state == State.QUEUED, letters.c.attempts == n - 1
     )
-    .on_conflict_do_nothing()
-    .returning(attempts.c.letter, attempts.c.n)
+    ended = ~sa.exists().where(_open_attempt.c.letter == letter, _open_attempt.c.ended_at.is_(None))
+    rows = (
+        sa.select(letter, n, sa.bindparam("p_run", type_=_whole), sa.bindparam("p_now", type_=_whole))
+        .select_from(asked)
+        .where(queued, ended, *also)
+    )
+    insert = sqlite.insert(attempts).from_select(["letter", "n", "run", "began_at"], rows)
+    return Prepared(insert.on_conflict_do_nothing().returning(attempts.c.letter, attempts.c.n))
+
+
+_first = numbers_of("asked")
+_PERMIT_FIRST = _insert_attempts(_first, _first.c.number, sa.literal(1))
+_asked = rows_of("asked", {"letter": _whole, "n": _whole, "sha256": _words})
+_PERMIT = _insert_attempts(
+    _asked,
+    _asked.c.letter,
+    _asked.c.n,
+    ~sa.exists().where(contents.c.letter == _asked.c.letter, contents.c.sha256 != _asked.c.sha256),
 )
-_counted = rows_of("counted", {"letter": _whole, "n": _whole})
-_COUNT = Prepared(sa.update(letters).where(letters.c.id == _counted.c.letter).values(attempts=_counted.c.n))
+_counted = numbers_of("counted")
+_COUNT = Prepared(
+    sa.update(letters)
+    .where(letters.c.id.in_(sa.select(_counted.c.number)))
+    .values(attempts=letters.c.attempts + 1)
+)
 _BUNDLE = Prepared(sa.insert(bundles).values(packed=sa.bindparam("packed")).returning(bundles.c.id))
 _frozen = rows_of(
     "frozen",
     {
         "letter": _whole,
         "sha256": _words,
-        "bundle": _whole,
         "start": _whole,
         "size": _whole,
         "built_at": _whole,
@@ -169,8 +215,9 @@ _frozen = rows_of(
 _FREEZE = Prepared(
     sqlite.insert(contents)
     .from_select(
-        list(_frozen.c.keys()), sa.select(_frozen).where(_frozen.c.letter > 0)
-    )  # SQLite wants a WHERE
+        [*_frozen.c.keys(), "bundle"],
+        sa.select(*_frozen.c, sa.bindparam("p_bundle")).where(_frozen.c.letter > 0),  # SQLite wants a WHERE
+    )
     .on_conflict_do_nothing()
 )
 _closed = rows_of(
@@ -223,5 +270,27 @@ _MOVE = Prepared(
         due_at=_moved.c.due_at,
         deferrals=letters.c.deferrals + _moved.c.deferred,
         ended_at=_moved.c.ended_at,
+    )
+)
+_answered = texts_of("answered")
+_CLOSE_ACCEPTED = Prepared(
+    sa.update(attempts)
+    .where(attempts.c.letter == _answered.c.number, attempts.c.n == sa.bindparam("p_n"))
+    .where(attempts.c.ended_at.is_(None))
+    .values(
+        ended_at=sa.bindparam("p_now"),
+        text=_answered.c.text,
+        **{name: sa.bindparam(f"p_{name}") for name in ("phase", "verdict", "code", "enhanced")},
+    )
+)
+_MOVE_ACCEPTED = Prepared(
+    sa.update(letters)
+    .where(letters.c.id == _answered.c.number, letters.c.attempts == sa.bindparam("p_n"))
+    .where(letters.c.state != State.SENT)
+    .values(
+        state=str(State.SENT),
+        why=sa.func.trim(sa.bindparam("p_said", type_=_words) + " " + _answered.c.text),
+        due_at=sa.null(),
+        ended_at=sa.bindparam("p_now"),
     )
 )

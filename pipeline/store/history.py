@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from pipeline.clock import from_us
 from pipeline.delivery.letter import State
-from pipeline.store.tables import attempts, contents, events, letters, replies, runs
+from pipeline.store.tables import attempts, contents, events, letters, replies, runs, tallies
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,8 @@ class Counts:
 
 
 def counts(connection: sa.Connection, *, now_us: int) -> Counts:
-    """Return how many letters are in each of the eight states."""
-    rows = connection.execute(sa.select(letters.c.state, sa.func.count()).group_by(letters.c.state))
-    found: dict[str, int] = dict(rows.all())
+    """Return how many letters are in each of the eight states; they are kept, not counted."""
+    found: dict[str, int] = dict(connection.execute(sa.select(tallies.c.state, tallies.c.number)).all())
     deferred = connection.scalar(
         sa.select(sa.func.count()).where(letters.c.state == State.QUEUED, letters.c.due_at > now_us)
     )

@@ -30,7 +30,29 @@ def _baseline(connection: sa.Connection) -> None:
     """Nothing to do: a file of the first release has these tables already."""
 
 
-CAMPAIGN = Schema(tables.CAMPAIGN, tables.migrations, {"001 baseline": _baseline})
+def _tallies(connection: sa.Connection) -> None:
+    """Letters by state are counted once, and from then on kept."""
+    connection.exec_driver_sql(
+        "CREATE TABLE tallies (state TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (state))"
+    )
+    connection.exec_driver_sql("INSERT INTO tallies SELECT state, count(*) FROM letters GROUP BY state")
+    for trigger in (
+        "CREATE TRIGGER letters_came AFTER INSERT ON letters BEGIN "
+        "INSERT INTO tallies (state, number) VALUES (NEW.state, 1) "
+        "ON CONFLICT (state) DO UPDATE SET number = number + excluded.number; END",
+        "CREATE TRIGGER letters_moved AFTER UPDATE OF state ON letters WHEN OLD.state <> NEW.state BEGIN "
+        "INSERT INTO tallies (state, number) VALUES (OLD.state, -1) "
+        "ON CONFLICT (state) DO UPDATE SET number = number + excluded.number; "
+        "INSERT INTO tallies (state, number) VALUES (NEW.state, 1) "
+        "ON CONFLICT (state) DO UPDATE SET number = number + excluded.number; END",
+        "CREATE TRIGGER letters_went AFTER DELETE ON letters BEGIN "
+        "INSERT INTO tallies (state, number) VALUES (OLD.state, -1) "
+        "ON CONFLICT (state) DO UPDATE SET number = number + excluded.number; END",
+    ):
+        connection.exec_driver_sql(trigger)
+
+
+CAMPAIGN = Schema(tables.CAMPAIGN, tables.migrations, {"001 baseline": _baseline, "002 tallies": _tallies})
 SHARED = Schema(tables.SHARED, tables.shared_migrations, {"001 baseline": _baseline})
 
 

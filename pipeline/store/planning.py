@@ -9,7 +9,7 @@ planned again.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 
 import sqlalchemy as sa
@@ -17,7 +17,8 @@ from sqlalchemy.dialects import sqlite
 
 from pipeline.delivery.letter import State
 from pipeline.delivery.plan import CAMPAIGN_ITSELF, FIRST_ROUND, PlannedLetter
-from pipeline.store.tables import letters, meta
+from pipeline.store.dialect import Prepared
+from pipeline.store.tables import letters, meta, tallies
 
 ROW_REMOVED = "row removed"
 BATCH = 500
@@ -37,16 +38,16 @@ def plan(
     connection: sa.Connection, planned: Iterable[PlannedLetter], *, campaign: str, now_us: int
 ) -> Planning:
     """Bring the letters of ``campaign`` in line with the list; memory stays flat, whatever the length."""
-    before = _total(connection, campaign)
+    before = _total(connection)
     seen = _next_seen(connection)
-    rows = iter(planned)
-    while batch := list(islice(rows, BATCH)):
-        connection.execute(
-            _UPSERT,
-            [
-                {**asdict(letter), "campaign": campaign, "seen": seen, "planned_at": now_us}
-                for letter in batch
-            ],
+    stream = iter(planned)
+    while batch := list(islice(stream, BATCH)):
+        _UPSERT.run_each(
+            connection,
+            ({name: getattr(letter, name) for name in _OF_ROW} for letter in batch),
+            p_campaign=campaign,
+            p_seen=seen,
+            p_now=now_us,
         )
     gone = connection.execute(
         sa.update(letters)
@@ -54,16 +55,11 @@ def plan(
         .where(letters.c.seen != seen, letters.c.state.in_(_WAITING))
         .values(state=State.CANCELLED, why=ROW_REMOVED, due_at=None, ended_at=now_us)
     )
-    return Planning(new=_total(connection, campaign) - before, cancelled=gone.rowcount)
+    return Planning(new=_total(connection) - before, cancelled=gone.rowcount)
 
 
-def _total(connection: sa.Connection, campaign: str) -> int:
-    return (
-        connection.scalar(
-            sa.select(sa.func.count()).select_from(letters).where(letters.c.campaign == campaign)
-        )
-        or 0
-    )
+def _total(connection: sa.Connection) -> int:
+    return connection.scalar(sa.select(sa.func.sum(tallies.c.number))) or 0
 
 
 def _next_seen(connection: sa.Connection) -> int:
@@ -73,23 +69,33 @@ def _next_seen(connection: sa.Connection) -> int:
     return number
 
 
-def _upsert() -> sqlite.Insert:
-    insert = sqlite.insert(letters).values(
-        round=FIRST_ROUND, signatory=CAMPAIGN_ITSELF, state=State.PLANNED, why="", attempts=0, deferrals=0
-    )
-    fresh = letters.c.attempts == 0  # from the first permission on the frozen bytes count, not the row
-    returned = sa.and_(letters.c.state == State.CANCELLED, letters.c.why == ROW_REMOVED)
-    return insert.on_conflict_do_update(
+_OF_ROW = ("recipient", "message_id", "email", "domain", "language", "timezone", "line", "row")
+_insert = sqlite.insert(letters).values(
+    {name: sa.bindparam(name) for name in _OF_ROW}
+    | {
+        "campaign": sa.bindparam("p_campaign"),
+        "seen": sa.bindparam("p_seen"),
+        "planned_at": sa.bindparam("p_now"),
+        "round": FIRST_ROUND,
+        "signatory": CAMPAIGN_ITSELF,
+        "state": str(State.PLANNED),
+        "why": "",
+        "attempts": 0,
+        "deferrals": 0,
+    }
+)
+_fresh = letters.c.attempts == 0  # from the first permission on the frozen bytes count, not the row
+_returned = sa.and_(letters.c.state == State.CANCELLED, letters.c.why == ROW_REMOVED)
+_UPSERT = Prepared(
+    _insert.on_conflict_do_update(
         index_elements=["campaign", "round", "signatory", "recipient"],
         set_={
-            **{name: sa.case((fresh, insert.excluded[name]), else_=letters.c[name]) for name in _REFRESHED},
-            "line": insert.excluded.line,
-            "seen": insert.excluded.seen,
-            "state": sa.case((returned, State.PLANNED), else_=letters.c.state),
-            "why": sa.case((returned, ""), else_=letters.c.why),
-            "ended_at": sa.case((returned, sa.null()), else_=letters.c.ended_at),
+            **{name: sa.case((_fresh, _insert.excluded[name]), else_=letters.c[name]) for name in _REFRESHED},
+            "line": _insert.excluded.line,
+            "seen": _insert.excluded.seen,
+            "state": sa.case((_returned, State.PLANNED), else_=letters.c.state),
+            "why": sa.case((_returned, ""), else_=letters.c.why),
+            "ended_at": sa.case((_returned, sa.null()), else_=letters.c.ended_at),
         },
     )
-
-
-_UPSERT = _upsert()
+)

@@ -14,8 +14,9 @@ import sqlalchemy as sa
 
 from pipeline.clock import from_us
 from pipeline.delivery.letter import Letter, State
+from pipeline.store.dialect import Prepared, as_rows, rows_of
 from pipeline.store.operator import IN_DOUBT
-from pipeline.store.tables import attempts, bundles, contents, events, letters
+from pipeline.store.tables import attempts, bundles, contents, events, letters, tallies
 
 HOST_GONE = "the program ended between permission and answer"
 
@@ -85,59 +86,97 @@ def read_due(
     behind: Place,
     most: int,
     only: Collection[str] | None = None,
+    share: tuple[int, int] = (0, 1),
 ) -> list[tuple[Place, Letter]]:
-    """Return up to ``most`` letters that are due, behind a place in the queue, in order."""
+    """Return up to ``most`` letters that are due, behind a place in the queue, in order.
+
+    ``share`` (which, of how many) leaves to other processes what is theirs: letters are shared out by number.
+    """
+    found: list[tuple[Place, Letter]] = []
+    which, of = share
+    asked: dict[str, object] = {
+        "p_due": behind.due_us,
+        "p_letter": behind.letter,
+        "p_now": now_us,
+        "p_which": which,
+        "p_of": of,
+    }
+    if only is not None:
+        asked["p_only"] = as_rows((key,) for key in only)
+    # Two questions and not one: for each of them the index leads straight to the place, without a search.
+    for question in _DUE if only is None else _DUE_ONLY:
+        rows = question.run(connection, **asked, p_most=most - len(found))
+        found += [(Place(row[-1], row[0]), _letter(*row)) for row in rows]
+    return found
+
+
+def _letter(
+    number: int,
+    message_id: str,
+    recipient: str,
+    email: str,
+    domain: str,
+    language: str,
+    timezone: str,
+    attempts: int,
+    deferrals: int,
+    line: int,
+    row: str,
+    sha256: str | None,
+    built_at: int | None,
+    start: int | None,
+    size: int | None,
+    packed: bytes | None,
+    _due_at: int,
+) -> Letter:
+    """Make a letter of what `_due` selects."""
+    content = None
+    if packed is not None and start is not None and size is not None:
+        content = zlib.decompress(packed)[start : start + size]
+    return Letter(
+        number,
+        message_id,
+        recipient,
+        email,
+        domain,
+        language,
+        timezone,
+        attempts,
+        deferrals,
+        line,
+        json.loads(row),
+        content,
+        sha256 or "",
+        from_us(built_at) if built_at is not None else None,
+    )
+
+
+def _due(*, only: bool) -> tuple[Prepared, Prepared]:
+    """Return the questions for letters due at the time of a place, behind it, and for those due later."""
+    of_letter = ("id", "message_id", "recipient", "email", "domain", "language", "timezone", "attempts")
+    kept = (contents.c.sha256, contents.c.built_at, contents.c.start, contents.c.size, bundles.c.packed)
     query = (
         sa.select(
-            letters,
-            contents.c.sha256,
-            contents.c.built_at,
-            contents.c.start,
-            contents.c.size,
-            bundles.c.packed,
+            *(letters.c[name] for name in (*of_letter, "deferrals", "line", "row")), *kept, letters.c.due_at
         )
         .outerjoin(contents, contents.c.letter == letters.c.id)
         .outerjoin(bundles, bundles.c.id == contents.c.bundle)
         .where(letters.c.state == State.QUEUED)
+        .where(letters.c.id % sa.bindparam("p_of") == sa.bindparam("p_which"))
         .order_by(letters.c.due_at, letters.c.id)
+        .limit(sa.bindparam("p_most"))
     )
-    if only is not None:
-        query = query.where(letters.c.recipient.in_(list(only)))
-    # Two questions and not one: for each of them the index leads straight to the place, without a search.
-    found: list[tuple[Place, Letter]] = []
-    for further in (
-        sa.and_(letters.c.due_at == behind.due_us, letters.c.id > behind.letter),
-        sa.and_(letters.c.due_at > behind.due_us, letters.c.due_at <= now_us),
-    ):
-        rows = connection.execute(query.where(further).limit(most - len(found)))
-        found += [(Place(row.due_at, row.id), _letter(row)) for row in rows]
-    return found
-
-
-def _letter(row: sa.Row[tuple[object, ...]]) -> Letter:
-    record = row._mapping
-    return Letter(
-        id=record["id"],
-        message_id=record["message_id"],
-        recipient_key=record["recipient"],
-        email=record["email"],
-        domain=record["domain"],
-        language=record["language"],
-        timezone=record["timezone"],
-        attempts=record["attempts"],
-        deferrals=record["deferrals"],
-        line=record["line"],
-        values=json.loads(record["row"]),
-        content=_content(record) if record["packed"] is not None else None,
-        sha256=record["sha256"] or "",
-        built_at=from_us(record["built_at"]) if record["built_at"] is not None else None,
+    if only:
+        wanted = rows_of("p_only", {"recipient": sa.Text()})
+        query = query.where(letters.c.recipient.in_(sa.select(wanted.c.recipient)))
+    due: sa.BindParameter[int] = sa.bindparam("p_due")
+    return (
+        Prepared(query.where(letters.c.due_at == due, letters.c.id > sa.bindparam("p_letter"))),
+        Prepared(query.where(letters.c.due_at > due, letters.c.due_at <= sa.bindparam("p_now"))),
     )
 
 
-def _content(record: sa.RowMapping) -> bytes:
-    """Take a message out of its bundle."""
-    start = int(record["start"])
-    return zlib.decompress(record["packed"])[start : start + int(record["size"])]
+_DUE, _DUE_ONLY = _due(only=False), _due(only=True)
 
 
 def take_out(connection: sa.Connection, ids: Iterable[int], state: State, *, why: str, now_us: int) -> int:
@@ -154,21 +193,25 @@ def take_out(connection: sa.Connection, ids: Iterable[int], state: State, *, why
 
 def count_waiting(connection: sa.Connection, *, only: Collection[str] | None = None) -> tuple[int, int]:
     """Return how many letters are planned and how many queued."""
-    query = sa.select(letters.c.state, sa.func.count()).where(
-        letters.c.state.in_((State.PLANNED, State.QUEUED))
-    )
+    waiting = (State.PLANNED, State.QUEUED)
+    query = sa.select(tallies.c.state, tallies.c.number).where(tallies.c.state.in_(waiting))
     if only is not None:
-        query = query.where(letters.c.recipient.in_(list(only)))
-    counts: dict[str, int] = dict(connection.execute(query.group_by(letters.c.state)).all())
+        query = (
+            sa.select(letters.c.state, sa.func.count())
+            .where(letters.c.state.in_(waiting), letters.c.recipient.in_(list(only)))
+            .group_by(letters.c.state)
+        )
+    counts: dict[str, int] = dict(connection.execute(query).all())
     return counts.get(State.PLANNED, 0), counts.get(State.QUEUED, 0)
 
 
 def count_due(connection: sa.Connection, *, now_us: int, only: Collection[str] | None = None) -> int:
     """Return how many queued letters are due."""
-    query = sa.select(sa.func.count()).where(letters.c.state == State.QUEUED, letters.c.due_at <= now_us)
+    _, queued = count_waiting(connection, only=only)
+    later = sa.select(sa.func.count()).where(letters.c.state == State.QUEUED, letters.c.due_at > now_us)
     if only is not None:
-        query = query.where(letters.c.recipient.in_(list(only)))
-    return connection.scalar(query) or 0
+        later = later.where(letters.c.recipient.in_(list(only)))
+    return queued - (connection.scalar(later) or 0)
 
 
 def recipients_in(connection: sa.Connection, state: State) -> dict[int, str]:

@@ -31,7 +31,7 @@ from pipeline.store import migrations, shared
 from pipeline.store.database import Database
 from pipeline.store.operator import read_meta, write_meta
 from pipeline.store.shared import Sighting
-from pipeline.store.tables import letters, runs
+from pipeline.store.tables import letters, runs, tallies
 
 FOLDER = ".campaign"
 
@@ -214,7 +214,7 @@ def _remember(world: World, sighting: Sighting, clock: Clock) -> None:
 
 
 def _sent(connection: sa.Connection) -> int:
-    query = sa.select(sa.func.count()).select_from(letters).where(letters.c.state == State.SENT)
+    query = sa.select(tallies.c.number).where(tallies.c.state == State.SENT)
     return connection.scalar(query) or 0
 
 

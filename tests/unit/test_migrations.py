@@ -40,8 +40,9 @@ def shape_of(path: Path) -> dict[str, object]:
     }
     named = connection.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
     indexes = sorted(name for (name,) in named)
+    triggers = sorted(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
     connection.close()
-    return {**shape, "indexes": indexes}
+    return {**shape, "indexes": indexes, "triggers": triggers}
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -67,7 +68,7 @@ def test_a_sandbox_holds_both_sets_of_tables(tmp_path: Path) -> None:
     for name, schema in SCHEMAS.items():
         Database(tmp_path / f"{name}.db", schema, clock=FakeClock()).close()
         alone = shape_of(tmp_path / f"{name}.db")
-        del alone["indexes"]
+        del alone["indexes"], alone["triggers"]
         assert alone.items() <= both.items()
 
 
