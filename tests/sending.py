@@ -59,6 +59,7 @@ class Case:
     timeouts: Timeouts = field(default_factory=Timeouts)
     tries: int = 1
     most: int | None = None
+    unseen_pause: bool = False  # the feed does not look for the operator's word: only the fence does
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,13 @@ def text_of(name: str, octets: int = 0) -> bytes:
 
 def _token(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:20]
+
+
+class UnseeingStock(StoreStock):
+    """A stock that has looked for the operator's word a moment too early, every time."""
+
+    async def word(self) -> str:
+        return ""
 
 
 class Sending:
@@ -165,7 +173,8 @@ class Sending:
             self.world, command="send", relay=self.relay.name, limits="", clock=self.run_clock
         )
         journal = Journal(self.world.campaign, self.world.common, run=number, clock=clock, keep_bytes=True)
-        stock = StoreStock(self.world.campaign, self.world.common, journal, clock=clock)
+        kind = UnseeingStock if case.unseen_pause else StoreStock
+        stock = kind(self.world.campaign, self.world.common, journal, clock=clock)
         progress = Progress()
         rules = Rules(
             relay=self.relay.account, limits=case.limits, recipient_name=lambda key: key,

@@ -41,6 +41,7 @@ def case_of(dialogue: Dialogue, manner: Manner) -> Case:
         schedule=parse_schedule(header.get("schedule", "30m 1h 4h")),
         timeouts=Timeouts(greeting=float(header.get("greeting timeout", "300"))),
         tries=int(header.get("tries", "1")),
+        unseen_pause="pause" in header,
     )
 
 
