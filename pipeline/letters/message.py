@@ -29,10 +29,10 @@ from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote
 
+from pipeline.letters.quoted import quoted_printable
 from pipeline.mail import headers
 
 LONGEST_LINE = headers.LONGEST_LINE
-LONGEST_QP_LINE = 76  # RFC 2045 6.7, rule 5
 LONGEST_NAME = 100  # characters of an attachment's name
 
 Encoding = Literal["qp", "8bit"]
@@ -42,9 +42,6 @@ _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]*")
 _PLAIN_FILE_NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+ -]*")
 _MESSAGE_ID = re.compile(r"<[!-;=?A-~]+@[A-Za-z0-9.-]+>")
 _NOT_IN_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-_LONG_QP = re.compile(
-    rb"^([^\n]{74,})(=[0-9A-F]{2})$", re.MULTILINE
-)  # b2a_qp lets a last space run over the edge
 _RESERVED = frozenset(
     {
         "bcc",
@@ -122,7 +119,11 @@ def build_message(
         boundary = _boundary(head.message_id, b"mixed", [inner, *files])
         content_type = _multipart(b"mixed", boundary)
         body = _joined([inner, *files], boundary)
-    message = b"".join((*(headers.header(*field) for field in fields), content_type, b"\r\n", body))
+    try:
+        head_lines = [headers.header(*field) for field in fields]
+    except headers.HeaderFault as fault:
+        raise MessageFault(str(fault)) from fault
+    message = b"".join((*head_lines, content_type, b"\r\n", body))
     _prove(message, [*(name for name, _ in fields), "Content-Type"])
     return message
 
@@ -173,44 +174,26 @@ def _text_part(subtype: str, text: str, encoding: Encoding) -> bytes:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if _NOT_IN_TEXT.search(text):
         raise MessageFault(f"the {subtype} part holds a control character")
-    data = text.encode("utf-8")
-    if not data.endswith(b"\n"):
-        data += b"\n"
+    if not text.endswith("\n"):
+        text += "\n"
     how = b"quoted-printable"
-    if encoding == "8bit" and max(map(len, data.split(b"\n"))) <= LONGEST_LINE:
-        how = b"7bit" if data.isascii() else b"8bit"
-        body = data.replace(b"\n", b"\r\n")
+    if encoding == "8bit" and max(map(len, text.encode("utf-8").split(b"\n"))) <= LONGEST_LINE:
+        how = b"7bit" if text.isascii() else b"8bit"
+        body = text.replace("\n", "\r\n").encode("utf-8")
     else:
-        body = _quoted_printable(data)
+        body = quoted_printable(text).encode("ascii")
+    return part_header(subtype.encode("ascii"), how) + body
+
+
+def part_header(subtype: bytes, how: bytes) -> bytes:
+    """Return the header of a text part, with the empty line; ``how`` it is encoded (RFC 2045 6)."""
     return (
-        b"Content-Type: text/" + subtype.encode("ascii") + b"; charset=utf-8\r\n"
-        b"Content-Transfer-Encoding: " + how + b"\r\n\r\n" + body
+        b"Content-Type: text/"
+        + subtype
+        + b"; charset=utf-8\r\nContent-Transfer-Encoding: "
+        + how
+        + b"\r\n\r\n"
     )
-
-
-def _quoted_printable(data: bytes) -> bytes:
-    """Return LF text as quoted-printable with CRLF, no line of which begins with a dot or with "From ".
-
-    So nothing rests on dot-stuffing being done, or on nobody writing the letter into an mbox (RFC 2049 3).
-    """
-    encoded = binascii.b2a_qp(data, istext=True)
-    if max(map(len, encoded.split(b"\n"))) > LONGEST_QP_LINE:
-        encoded = _LONG_QP.sub(rb"\1=\n\2", encoded)
-    if encoded.startswith((b".", b"From ")) or b"\n." in encoded or b"\nFrom " in encoded:
-        encoded = b"\n".join(map(_shielded, encoded.split(b"\n")))
-    return encoded.replace(b"\n", b"\r\n")
-
-
-def _shielded(line: bytes) -> bytes:
-    if not line.startswith((b".", b"From ")):
-        return line
-    line = b"=%02X" % line[0] + line[1:]
-    if len(line) <= LONGEST_QP_LINE:
-        return line
-    cut = LONGEST_QP_LINE - 1
-    escape = line.rfind(b"=", cut - 2, cut)
-    cut = cut if escape < 0 else escape
-    return line[:cut] + b"=\n" + _shielded(line[cut:])
 
 
 @lru_cache(maxsize=8)
