@@ -40,8 +40,8 @@ Encoding = Literal["qp", "8bit"]
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
 _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]*")
 _PLAIN_FILE_NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+ -]*")
-_MESSAGE_ID = re.compile(r"<[!-;=?A-~]+@[A-Za-z0-9.-]+>")
-_NOT_IN_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+MESSAGE_ID = re.compile(r"<[!-;=?A-~]+@[A-Za-z0-9.-]+>")
+NOT_IN_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _RESERVED = frozenset(
     {
         "bcc",
@@ -108,9 +108,9 @@ def build_message(
     ``encoding`` "8bit" needs a relay with 8BITMIME; a part with a line over 998 octets falls back to
     quoted-printable. MessageFault where a field or part cannot be written, or the result reads otherwise.
     """
-    fields = _fields(head)
+    fields = fields_of(head)
     parts = [_text_part("plain", text, encoding), _text_part("html", html, encoding)]
-    files = [_attachment_part(attachment) for attachment in attachments]
+    files = [attachment_part(attachment) for attachment in attachments]
     boundary = _boundary(head.message_id, b"alternative", parts)
     content_type = _multipart(b"alternative", boundary)
     body = _joined(parts, boundary)
@@ -139,9 +139,9 @@ def dot_stuff(message: bytes) -> bytes:
     return message if message.endswith(b"\r\n") else message + b"\r\n"
 
 
-def _fields(head: Head) -> list[tuple[str, bytes]]:
+def fields_of(head: Head) -> list[tuple[str, bytes]]:
     """Return the header fields in order, Content-Type not yet among them (RFC 5322 3.6)."""
-    if not _MESSAGE_ID.fullmatch(head.message_id) or len(head.message_id) > 400:
+    if not MESSAGE_ID.fullmatch(head.message_id) or len(head.message_id) > 400:
         raise MessageFault("not a Message-ID")
     if not _LANGUAGE.fullmatch(head.language):
         raise MessageFault("not a language tag")
@@ -172,7 +172,7 @@ def _fields(head: Head) -> list[tuple[str, bytes]]:
 def _text_part(subtype: str, text: str, encoding: Encoding) -> bytes:
     """Return a text part with its own header (RFC 2046 4.1)."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if _NOT_IN_TEXT.search(text):
+    if NOT_IN_TEXT.search(text):
         raise MessageFault(f"the {subtype} part holds a control character")
     if not text.endswith("\n"):
         text += "\n"
@@ -197,7 +197,7 @@ def part_header(subtype: bytes, how: bytes) -> bytes:
 
 
 @lru_cache(maxsize=8)
-def _attachment_part(attachment: Attachment) -> bytes:
+def attachment_part(attachment: Attachment) -> bytes:
     """Return an attachment's part; cached, for most letters carry the same files."""
     if not _MEDIA_TYPE.fullmatch(attachment.media_type):
         raise MessageFault("not a media type")
@@ -228,13 +228,19 @@ def safe_name(name: str) -> str:
     return name or "attachment"
 
 
-def _boundary(message_id: str, kind: bytes, parts: Sequence[bytes]) -> bytes:
-    """Return a boundary that occurs in no part (RFC 2046 5.1.1); `=_` never occurs in quoted-printable or
-    base64.
+def boundary_for(message_id: str, kind: bytes, turn: int) -> bytes:
+    """Return the boundary to be tried at this ``turn``, from 0, for a multipart of this ``kind``.
+
+    `=_` in it never occurs in quoted-printable or base64.
     """
+    seed = b"%b %b %d" % (message_id.encode("ascii"), kind, turn)
+    return b"=_" + hashlib.sha256(seed).hexdigest()[:32].encode("ascii")
+
+
+def _boundary(message_id: str, kind: bytes, parts: Sequence[bytes]) -> bytes:
+    """Return a boundary that occurs in no part (RFC 2046 5.1.1)."""
     for turn in range(100):
-        seed = b"%s %s %d" % (message_id.encode("ascii"), kind, turn)
-        boundary = b"=_" + hashlib.sha256(seed).hexdigest()[:32].encode("ascii")
+        boundary = boundary_for(message_id, kind, turn)
         if not any(boundary in part for part in parts):
             return boundary
     raise MessageFault("no boundary was found that the letter does not contain")

@@ -30,10 +30,22 @@ from markupsafe import Markup
 
 from pipeline.letters import layout
 from pipeline.letters.attachments import Place
+from pipeline.letters.cast import Cast, cast
 from pipeline.letters.frame import BODY_MARK, PREHEADER_MARK, SUBJECT_MARK, Frame, is_frame
 from pipeline.letters.frontmatter import FrontMatter, read_front_matter, read_toml
 from pipeline.letters.markdown import Body
 from pipeline.letters.names import CAMPAIGN, FACTS, RECIPIENT, Known, check_names
+from pipeline.letters.outline import (
+    LINE_BREAK,
+    LONGEST_SUBJECT,
+    MARKS,
+    Outline,
+    Words,
+    filling,
+    line_with_gaps,
+    marked,
+    printed_columns,
+)
 from pipeline.letters.sandbox import (
     LARGEST_TEXT,
     SECONDS,
@@ -52,8 +64,8 @@ from pipeline.letters.splice import Plans
 from pipeline.problem import Problem, Severity, visible
 
 FACTS_FILE = "templates/facts.toml"
-LONGEST_SUBJECT = 400  # characters
 DEEPEST_FACT = 8
+MOST_CASTS = 32  # bodies kept ready for values
 COMPILE_SECONDS = 10.0  # all templates together, in the main thread
 
 _LETTER = re.compile(r"templates/letter\.([A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*)\.md")
@@ -63,7 +75,6 @@ _HTML = re.compile(
     r"</?(?:a|b|br|div|em|font|h[1-6]|hr|i|img|li|ol|p|span|strong|table|td|tr|u|ul)(?:\s[^>]*)?/?>", re.I
 )
 _ENDS = {"end of print statement": r"[-+]?\}\}", "end of statement block": r"[-+]?%\}"}
-_LINE_BREAK = re.compile(r"[\n\r\v\f\x85\u2028\u2029]")
 
 
 class TemplateFault(Exception):
@@ -95,6 +106,7 @@ class _Piece:
     frames: bool = (
         False  # a layout that prints body, subject and preheader as they are, and no value of a row
     )
+    prints: frozenset[str] | None = None  # columns, where nothing else is done with any; else None
 
     def run(self, names: Mapping[str, Any], row: tuple[str, int]) -> str:
         """Return what the template prints; TemplateFault where it cannot."""
@@ -136,6 +148,14 @@ class _Letter:
     attachments: tuple[str, ...]
     attachments_line: int
 
+    def lines(self, names: Mapping[str, Any], row: tuple[str, int]) -> tuple[str, str]:
+        """Return subject and preheader, an empty one where the letter has none. Raises TemplateFault."""
+        subject = _one_line(self.subject, self.subject.run(names, row), "subject", row)
+        preheader = ""
+        if self.preheader:
+            preheader = _one_line(self.preheader, self.preheader.run(names, row), "preheader", row)
+        return subject, preheader
+
 
 class Templates:
     """All letters of a campaign, ready to be rendered."""
@@ -153,6 +173,9 @@ class Templates:
         self._shared = {CAMPAIGN: Table(CAMPAIGN, campaign), FACTS: Table(FACTS, facts)}
         self._plans = Plans()
         self._frames: dict[tuple[str, bool], Frame] = {}
+        self._outlines: dict[str, Outline | None] = {}
+        self._casts: dict[tuple[str, str, bool], Cast] = {}
+        self._uncast: set[str] = set()  # languages whose letters are all rendered
         self.languages = tuple(sorted([*letters, *broken]))
 
     def render(self, *, language: str, recipient: Mapping[str, str], row: tuple[str, int]) -> Rendered:
@@ -170,6 +193,30 @@ class Templates:
         except Trouble as trouble:
             raise letter.body.fault(trouble, row) from None
 
+    def words(
+        self, *, language: str, recipient: Mapping[str, str], row: tuple[str, int]
+    ) -> tuple[Words, Cast] | None:
+        """Return a letter's words and what they are cast in; None where `render` must make the letter.
+
+        What they give together is what `render` gives. TemplateFault as `render` raises it.
+        """
+        letter = self._letters.get(language)
+        if letter is None or language in self._uncast:
+            return None
+        if language not in self._outlines:
+            self._outlines[language] = self._outline(letter)
+        outline = self._outlines[language]
+        words = outline.fill(recipient) if outline else self._printed(letter, recipient, row)
+        if words is None:
+            return None
+        found = self._casts.get((language, words.markdown, bool(words.preheader)))
+        return (words, found) if found else self._newly_cast(language, words, row)
+
+    def attached(self, language: str) -> tuple[str, ...]:
+        """Return the names of the files that go with every letter in ``language``."""
+        letter = self._letters.get(language)
+        return letter.attachments if letter else ()
+
     def attachments(self, language: str) -> tuple[tuple[str, ...], Place]:
         """Return the names of the files that go with every letter in ``language``, and where they are
         named."""
@@ -183,12 +230,8 @@ class Templates:
     def _rendered(
         self, letter: _Letter, language: str, recipient: Mapping[str, str], row: tuple[str, int]
     ) -> Rendered:
-        state = State()
-        names = {**self._shared, RECIPIENT: Table(RECIPIENT, recipient, "column"), STATE: state}
-        subject = _one_line(letter.subject, letter.subject.run(names, row), "subject", row)
-        preheader = ""
-        if letter.preheader:
-            preheader = _one_line(letter.preheader, letter.preheader.run(names, row), "preheader", row)
+        names, state = self._names(recipient)
+        subject, preheader = letter.lines(names, row)
         body = self._body(letter.body, letter.body.run(names, row), state, row)
         html = self._frame(language, preheader, names, row).fill(body.html.strip("\n"), subject, preheader)
         if html is None or len(html) > LARGEST_TEXT:
@@ -196,6 +239,65 @@ class Templates:
                 _page_names(names, language, body.html.strip("\n"), subject, preheader), row
             )
         return Rendered(subject, body.text, html, preheader, letter.attachments)
+
+    def _names(self, recipient: Mapping[str, str]) -> tuple[dict[str, Any], State]:
+        state = State()
+        return {**self._shared, RECIPIENT: Table(RECIPIENT, recipient, "column"), STATE: state}, state
+
+    def _printed(self, letter: _Letter, recipient: Mapping[str, str], row: tuple[str, int]) -> Words | None:
+        """Run Jinja for one letter; None for values that are not as a cast needs them."""
+        names, state = self._names(recipient)
+        try:
+            with time_limit(SECONDS):
+                subject, preheader = letter.lines(names, row)
+                markdown = letter.body.run(names, row)
+        except Trouble as trouble:
+            raise letter.body.fault(trouble, row) from None
+        if any(value != value.strip() for value in state.values):
+            return None
+        return Words(subject, preheader, markdown, state.values)
+
+    def _outline(self, letter: _Letter) -> Outline | None:
+        """Return the letter with gaps; None where it depends on the row in other ways."""
+        first, second = (self._marked_outline(letter, mark) for mark in MARKS)
+        return first if first == second else None
+
+    def _marked_outline(self, letter: _Letter, mark: str) -> Outline | None:
+        printed = [piece.prints for piece in (letter.subject, letter.preheader, letter.body) if piece]
+        if None in printed:
+            return None
+        columns = tuple(sorted(frozenset[str]().union(*filter(None, printed))))
+        names, state = self._names(marked(columns, mark))
+        try:
+            with time_limit(SECONDS):
+                lines = letter.lines(names, ("", 0))
+                markdown = letter.body.run(names, ("", 0))
+        except (TemplateFault, Trouble):
+            return None
+        subject, preheader = (line_with_gaps(line, mark) for line in lines)
+        filled = filling(state.values, mark)
+        if subject is None or filled is None or bool(preheader) != bool(letter.preheader):
+            return None
+        return Outline(columns, subject, preheader, markdown, filled)
+
+    def _newly_cast(self, language: str, words: Words, row: tuple[str, int]) -> tuple[Words, Cast] | None:
+        """Cast a body that was not met before; for a language that has one without a cast, none is tried any
+        more.
+        """
+        made = None
+        try:
+            if plan := self._plans.of(words.markdown):
+                frame = self._frame(language, words.preheader, self._names({})[0], row)
+                made = cast(plan, frame, words.markdown)
+        except (TemplateFault, Trouble):
+            return None
+        if made is None:
+            self._uncast.add(language)
+            return None
+        if len(self._casts) >= MOST_CASTS:
+            self._casts.clear()
+        self._casts[language, words.markdown, bool(words.preheader)] = made
+        return words, made
 
     def _frame(self, language: str, preheader: str, names: Mapping[str, Any], row: tuple[str, int]) -> Frame:
         """Return the page with gaps for what differs from letter to letter; made once."""
@@ -405,9 +507,8 @@ class _Compiler:
             tree = sandbox.parse(text)
             problems = check_names(tree, source, first_line=first_line, known=known, sandbox=sandbox)
             if not problems:
-                return _Piece(
-                    source, first_line, _template(sandbox, tree, source.file), frames=is_frame(tree)
-                )
+                frames, prints = is_frame(tree), printed_columns(tree)
+                return _Piece(source, first_line, _template(sandbox, tree, source.file), frames, prints)
         except TemplateSyntaxError as error:
             problems = [_syntax_problem(source, first_line, text, error)]
         except (RecursionError, MemoryError):
@@ -461,7 +562,7 @@ def _one_line(piece: _Piece, text: str, what: str, row: tuple[str, int]) -> str:
     text = text.strip()
     if not text:
         raise piece.fault(Trouble(f"empty-{what}", f"the {what} is empty"), row, piece.first_line)
-    if _LINE_BREAK.search(text):
+    if LINE_BREAK.search(text):
         raise piece.fault(
             Trouble(f"long-{what}", f"the {what} has more than one line"), row, piece.first_line
         )

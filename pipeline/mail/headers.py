@@ -135,18 +135,14 @@ def _encoded(text: str, field: str) -> bytes:
     """Return ``text`` as encoded-words, each of whole characters, as many as a line holds to a line."""
     room = WIDTH - len(field) - 2 - _CHROME
     data = text.encode("utf-8")
-    if _base64_is_shorter(text, data):
-        words = (f"=?utf-8?b?{_base64(data)}?=" for data in _cut(data, room))
+    length = (len(data) + 2) // 3 * 4  # in base64
+    surely = length < len(data) + 2 * (len(data) - len(text))  # so many octets at least would be escaped
+    spelt = "" if surely else "".join([_IN_WORD[octet] for octet in data])
+    if surely or length < len(spelt):
+        words = [f"=?utf-8?b?{_base64(piece)}?=" for piece in _cut(data, room)]
     else:
-        words = (f"=?utf-8?q?{word}?=" for word in _spelt(text, room))
+        words = [f"=?utf-8?q?{piece}?=" for piece in _cut_spelt(spelt, room)]
     return "\r\n ".join(words).encode("ascii")
-
-
-def _base64_is_shorter(text: str, data: bytes) -> bool:
-    length = (len(data) + 2) // 3 * 4
-    if length < len(data) + 2 * (len(data) - len(text)):  # so many octets must be escaped, if not more
-        return True
-    return length < sum(len(_IN_WORD[octet]) for octet in data)
 
 
 def _base64(data: bytes) -> str:
@@ -154,8 +150,7 @@ def _base64(data: bytes) -> str:
 
 
 def _cut(data: bytes, room: int) -> Iterator[bytes]:
-    """Yield UTF-8 in pieces whose base64 has ``room`` characters, and on the lines that follow the first what
-    these have."""
+    """Yield UTF-8 in pieces of whole characters; ``room`` is what the first line holds of their base64."""
     start, most = 0, room // 4 * 3
     while len(data) - start > most:
         cut = start + most
@@ -166,18 +161,18 @@ def _cut(data: bytes, room: int) -> Iterator[bytes]:
     yield data[start:]
 
 
-def _spelt(text: str, room: int) -> Iterator[str]:
-    """Yield the same for the Q encoding."""
-    word: list[str] = []
-    used = 0
-    for character in text:
-        spelt = "".join([_IN_WORD[octet] for octet in character.encode("utf-8")])
-        if used + len(spelt) > room:
-            yield "".join(word)
-            word, used, room = [], 0, WIDTH - 1 - _CHROME
-        word.append(spelt)
-        used += len(spelt)
-    yield "".join(word)
+def _cut_spelt(spelt: str, room: int) -> Iterator[str]:
+    """Yield the same for the Q encoding, from a text in which everything is spelt as it will stand."""
+    start = 0
+    while len(spelt) - start > room:
+        cut = start + room
+        escape = spelt.rfind("=", cut - 2, cut)
+        cut = cut if escape < 0 else escape
+        while spelt[cut] == "=" and spelt[cut + 1] in "89AB":  # within a character
+            cut -= 3
+        yield spelt[start:cut]
+        start, room = cut, WIDTH - 1 - _CHROME
+    yield spelt[start:]
 
 
 def _fold_words(text: str, room: int) -> bytes:
