@@ -2,8 +2,8 @@
 
 A `Cast` holds the text part and the HTML page of all letters whose body came out of Jinja alike, with gaps.
 What stands between the gaps is encoded already: whole lines of the text part, and for the page each piece for
-every column it can begin at (`quoted.Quoted`). Paragraphs of the text part that hold a value are filled and
-wrapped, and their lines encoded; lines that recur are kept.
+every column it can begin at (`quoted.Quoted`). Paragraphs of the text part that hold a value are flows
+(`flow.Flow`), or the few that cannot are filled, wrapped and encoded whole.
 
 Contract: `Cast.quoted` and `Cast.plain` give the parts that `message.build_message` writes for the letter,
 byte for byte (`tests/unit/test_quick_letters.py`), for values that have no control character, no spaces at
@@ -17,26 +17,26 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from markupsafe import escape
 
+from pipeline.letters.flow import Flow, flows
 from pipeline.letters.frame import BODY_MARK, PREHEADER_MARK, SUBJECT_MARK, Frame
 from pipeline.letters.message import NOT_IN_TEXT
 from pipeline.letters.outline import LONGEST_SUBJECT, Words
-from pipeline.letters.quoted import BEGUN, MARKED, ROOM, Quoted, encoded_line, escaped, folded
+from pipeline.letters.quoted import BEGUN, ROOM, Quoted, encoded_line, escaped, folded
 from pipeline.letters.sandbox import LARGEST_TEXT
 from pipeline.letters.splice import BodyPlan, Gaps, Paragraph, escape_value
 
-MOST_KEPT = 1_024  # lines, and values, of all casts together
+MOST_KEPT = 1_024  # values of all casts together
 
 _BEGUN_VALUE = re.compile(r"F(?:r(?:om?)?)?\|")  # in values with "|" after each; see `quoted.BEGUN`
 _BEGUN_LINE = ("F", "Fr", "Fro", "From")
 _GROWTH = 6  # times, at most, that escaping for HTML makes a value longer: &quot;
 
-_kept_line = lru_cache(maxsize=MOST_KEPT)(encoded_line)
 _kept_value = lru_cache(maxsize=MOST_KEPT)(escaped)
 
 Block = str | Paragraph
@@ -44,15 +44,28 @@ _PLACES = {SUBJECT_MARK: -2, PREHEADER_MARK: -1}
 
 
 @dataclass(frozen=True, slots=True)
+class _Whole:
+    """A paragraph that is wrapped whole for each letter."""
+
+    paragraph: Paragraph
+    quoted: bool
+
+    def fill(self, values: Sequence[str]) -> str:
+        """Return the encoded lines for one letter, each with its CRLF."""
+        encode = encoded_line if self.quoted else str
+        return "".join([f"{encode(line)}\r\n" for line in self.paragraph.lines(values)])
+
+
+@dataclass(frozen=True, slots=True)
 class Cast:
     """The parts of letters with one body, ready for values.
 
-    Text blocks are finished lines with their CRLF, or paragraphs. The page has a gap for each of the values,
-    then one for the subject (place -2) and one for the preheader (-1).
+    Text blocks are finished lines with their CRLF, flows, or whole paragraphs. The page has gaps for the
+    values by their places, for the subject (place -2) and for the preheader (-1).
     """
 
-    quoted_text: tuple[Block, ...]
-    plain_text: tuple[Block, ...]
+    quoted_text: tuple[str | Flow | _Whole, ...]
+    plain_text: tuple[str | Flow | _Whole, ...]
     quoted_page: tuple[tuple[Quoted, int], ...]
     quoted_end: Quoted
     plain_page: Gaps
@@ -72,10 +85,7 @@ class Cast:
             page = [*map(_kept_value, page[:-2]), escaped(page[-2]), escaped(page[-1])]
         else:
             page[-2], page[-1] = escaped(page[-2]), escaped(page[-1])
-        lines = [
-            block if type(block) is str else _encoded(block.lines(values))  # type: ignore[union-attr]
-            for block in self.quoted_text
-        ]
+        lines = [block if isinstance(block, str) else block.fill(values) for block in self.quoted_text]
         return "".join(lines), self._quoted_page(page)
 
     def plain(self, words: Words) -> tuple[str, str] | None:
@@ -84,10 +94,7 @@ class Cast:
         together = "|".join(values)
         if not self._has_room(together):
             return None
-        lines = [
-            block if type(block) is str else "\r\n".join([*block.lines(values), ""])  # type: ignore[union-attr]
-            for block in self.plain_text
-        ]
+        lines = [block if isinstance(block, str) else block.fill(values) for block in self.plain_text]
         return "".join(lines), self.plain_page.fill(self._for_page(words, together))
 
     def vouches(self, words: Words) -> bool:
@@ -143,8 +150,8 @@ def cast(plan: BodyPlan, frame: Frame, markdown: str) -> Cast | None:
     quoted = tuple(map(Quoted, page.pieces))
     marks = sum(place < 0 for place in page.places)
     return Cast(
-        quoted_text=_joined(blocks, encoded_line),
-        plain_text=_joined(blocks, str),
+        quoted_text=_ready(blocks, quoted=True),
+        plain_text=_ready(blocks, quoted=False),
         quoted_page=tuple(zip(quoted, page.places, strict=False)),
         quoted_end=quoted[-1],
         plain_page=Gaps(tuple(piece.replace("\n", "\r\n") for piece in page.pieces), page.places),
@@ -198,32 +205,16 @@ def _page(body: Gaps, frame: Frame) -> Gaps | None:
     return Gaps(tuple(pieces), tuple(places))
 
 
-def _joined(blocks: Iterable[Block], encode: Callable[[str], str]) -> tuple[Block, ...]:
-    """Return blocks with runs of finished lines made one."""
-    joined: list[Block] = []
+def _ready(blocks: Iterable[Block], *, quoted: bool) -> tuple[str | Flow | _Whole, ...]:
+    """Return blocks ready to be filled, with runs of finished lines made one."""
+    ready: list[str | Flow | _Whole] = []
     for block in blocks:
         if isinstance(block, Paragraph):
-            joined.append(block)
+            ready += flows(block, quoted=quoted) or [_Whole(block, quoted)]
             continue
-        line = encode(block) + "\r\n"
-        if joined and isinstance(joined[-1], str):
-            joined[-1] += line
+        line = (encoded_line(block) if quoted else block) + "\r\n"
+        if ready and isinstance(ready[-1], str):
+            ready[-1] += line
         else:
-            joined.append(line)
-    return tuple(joined)
-
-
-def _encoded(lines: Sequence[str]) -> str:
-    """Return the lines of a paragraph, none of which ends in a space, as quoted-printable."""
-    text = "\r\n".join(lines)
-    if (
-        text.isascii()
-        and "=" not in text
-        and "\t" not in text
-        and "\n." not in text
-        and "\nFrom " not in text
-        and not text.startswith(MARKED)
-        and max(map(len, lines)) <= ROOM
-    ):
-        return text + "\r\n"
-    return "".join([f"{_kept_line(line)}\r\n" for line in lines])
+            ready.append(line)
+    return tuple(ready)

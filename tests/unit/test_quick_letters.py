@@ -56,6 +56,9 @@ BODIES = {
     "no value": "Dear all,\n\nnothing of yours stands here.\n",
     "tab": "{{ recipient.name }}\tand\t\n{{ recipient.town }}\t\n\nlast\n",
     "wide": "漢字 " * 30 + "{{ recipient.name }}" + "🌹" * 40 + "\n",
+    "spaces": "a  b `  {{ recipient.name }}  ` c {{ recipient.town }}\n\nFrom {{ recipient.town }} From "
+    "{{ recipient.name }}From {{ recipient.office }}\n",
+    "nested": "> 1. > " + LONG * 3 + "{{ recipient.name }}, {{ recipient.office }}  \n> " + LONG + "\n",
     "mark": "\ue0000\ue000 {{ recipient.name }} \ue0010\ue001\n",
 }  # fmt: skip
 LAYOUTS = {
@@ -79,7 +82,7 @@ def find(names: Sequence[str], line: int) -> Sequence[Attachment]:
 @cache
 def composer(body: str, layout: str = "built in", head: str = HEAD, mailing: str = "") -> Composer:
     """Return the composer of one letter."""
-    sources = {"templates/letter.en.md": head + BODIES[body], "templates/facts.toml": FACTS}
+    sources = {"templates/letter.en.md": head + BODIES.get(body, body), "templates/facts.toml": FACTS}
     page = LAYOUTS[layout]
     templates, problems = compile_templates(
         sources if page is None else {**sources, "templates/layout.html": page},
@@ -162,8 +165,10 @@ values = st.one_of(
     st.lists(atoms, max_size=8).map("".join),
     st.integers(1, 160).map(lambda length: "x" * length),
     st.integers(1, 160).map(lambda length: "ж" * length),
+    st.text("ab F.é=", max_size=14),
     st.integers(60, 90).map(lambda length: "word " * (length // 5) + "é"),
 )
+edges = st.sampled_from(["From", "F", "Fr", "Fro", "rom x", "a From", ".", "=", "é", "a b", "x"])
 rows = st.fixed_dictionaries({"name": values, "town": values, "office": values})
 addresses = st.sampled_from(
     ["ada@office.example", "ада@office.example", "a" * 60 + "@office.example", "no address"]
@@ -171,7 +176,12 @@ addresses = st.sampled_from(
 ids = st.sampled_from(
     ["<k7.abc@example.org>", "<1@example.org>", "<" + "x" * 380 + "@example.org>", "<a b@c>"]
 )
-MOMENTS = (datetime(2027, 5, 3, 9, 0, 0, 7, tzinfo=UTC), datetime(2027, 10, 31, 0, 30, tzinfo=UTC))
+MOMENTS = (
+    datetime(2027, 10, 31, 2, 30, tzinfo=ZoneInfo("Europe/Vienna"), fold=1),
+    datetime(2027, 5, 3, 9, 0, 0, 7, tzinfo=UTC),
+    datetime(2027, 10, 31, 2, 30, tzinfo=ZoneInfo("Europe/Vienna")),
+    datetime(2027, 10, 31, 0, 30, tzinfo=UTC),
+)
 
 
 def agree(made: Composer, draft: Draft, *, eightbit: bool, mark: str = "") -> None:
@@ -230,6 +240,19 @@ def test_a_boundary_that_stands_in_a_value_is_not_used() -> None:
         Draft({**draft.values, "office": boundary}, "en", "a@office.example", 2, "<1@example.org>"),
         eightbit=True,
     )
+
+
+@pytest.mark.parametrize("padding", range(50, 80))
+@settings(max_examples=40)
+@given(edges, edges, edges)
+def test_any_column_comes_out_alike(padding: int, name: str, town: str, office: str) -> None:
+    """What decides about folds and shields may be cut by the edge of a line and of a value at once."""
+    made = composer(
+        "x" * padding + " {{ recipient.name }} now {{ recipient.town }}rom m {{ recipient.office }}\n\n"
+        + "ж" * (padding // 6) + "x" * (padding % 6) + " F{{ recipient.name }} = {{ recipient.town }}.\n"
+    )  # fmt: skip
+    row = {"name": name, "town": town, "office": office}
+    agree(made, Draft(row, "en", "ada@office.example", 2, "<1@example.org>"), eightbit=False)
 
 
 PLAIN_ROW = {"name": "Göran Marsh", "town": "Port Haldane", "office": "Ministry of <Justice>"}
