@@ -20,7 +20,7 @@ from pipeline.letters.quoted import BEGUN, MARKED, ROOM, escaped, folded
 from pipeline.letters.splice import Gaps, Paragraph
 
 MOST_PLACES = 512  # kept for one run
-_SCALE = 1_000_000  # above any number of characters on a line
+_BITS = 7  # enough for any column
 
 
 class _Run:
@@ -55,9 +55,10 @@ class Flow:
         for gaps, run in self._steps:
             if gaps is not None:
                 word = gaps.fill(values)
-                if size and size + 1 + len(word) <= width:
-                    size += 1 + len(word)
-                    word = " " + word
+                needed = size + 1 + len(word) if size else len(word)
+                if needed <= width:
+                    word = " " + word if size else self._first + word
+                    size = needed
                     if quoted:
                         if not word.isascii() or "=" in word:
                             word = escaped(word)
@@ -66,12 +67,11 @@ class Flow:
                             column = end
                         else:
                             word, column = folded(word, column)
-                    add(word)
                 else:
-                    text, size, column = self._set(word.split(" "), size, column)
-                    add(text)
+                    word, size, column = self._set(word.split(" "), size, column)
+                add(word)
             if run is not None:
-                found = run.known.get(size * _SCALE + column)
+                found = run.known.get(size << _BITS | column)
                 head, rest, size, column = found or self._run(run, size, column)
                 add(head)
                 add(rest)
@@ -80,7 +80,7 @@ class Flow:
 
     def _run(self, run: _Run, size: int, column: int) -> tuple[str, str, int, int]:
         """Set a run's words from a place on, and keep what they become."""
-        key = size * _SCALE + column
+        key = size << _BITS | column
         here, end = 0, size
         while here < len(run.words) and (not end or end + 1 + len(run.words[here]) <= self._width):
             end += len(run.words[here]) + bool(end)

@@ -98,19 +98,15 @@ class Letterhead:
             return None
         boundary = boundary_for(entry.message_id, b"alternative", 0)
         parts = _alternatives(boundary, text, html, encoding)
-        line = b'Content-Type: multipart/alternative;\r\n boundary="%b"\r\n\r\n' % boundary
         if attachments:
+            outer = boundary_for(entry.message_id, b"mixed", 0)
             try:
-                files = [attachment_part(attachment) for attachment in attachments]
+                parts = _mixed(outer, parts, attachments)
             except MessageFault:
                 return None
-            outer = boundary_for(entry.message_id, b"mixed", 0)
-            between = b"\r\n--%b\r\n" % outer
-            parts = between[2:] + line + parts + between + between.join(files) + b"\r\n--%b--\r\n" % outer
-            line = b'Content-Type: multipart/mixed;\r\n boundary="%b"\r\n\r\n' % outer
-            if encoding == "8bit" and parts.count(outer) != len(files) + 2:
+            if encoding == "8bit" and sum(part.count(outer) for part in parts) != len(attachments) + 3:
                 return None
-        message = b"".join((*header, line, parts))
+        message = b"".join((*header, *parts))
         if encoding == "8bit" and message.count(boundary) != 4:  # it stands in the letter itself
             return None
         return message if self._is_proved(message) else None
@@ -126,11 +122,10 @@ class Letterhead:
                 headers.header("List-Unsubscribe", entry.unsubscribe)
         except headers.HeaderFault:
             return None
-        values = (to, subject, entry.date, entry.message_id.encode("ascii"), entry.unsubscribe)
-        header = [self.pieces[0]]
-        for value, piece in zip(values, self.pieces[1:], strict=False):
-            header += value, piece
-        return header
+        message_id = entry.message_id.encode("ascii")
+        first, second, third, fourth, last, *more = self.pieces
+        header = [first, to, second, subject, third, entry.date, fourth, message_id, last]
+        return [*header, entry.unsubscribe, *more] if more else header
 
     def _is_proved(self, message: bytes) -> bool:
         pairs = message.count(b"\r\n")
@@ -143,15 +138,35 @@ class Letterhead:
         )
 
 
-def _alternatives(boundary: bytes, text: str, html: str, encoding: Encoding) -> bytes:
+def _alternatives(boundary: bytes, text: str, html: str, encoding: Encoding) -> tuple[bytes, ...]:
+    """Return the pieces of the two parts and their lines of boundary, from their Content-Type on."""
     if encoding == "8bit":
-        how = b"7bit" if text.isascii() else b"8bit", b"7bit" if html.isascii() else b"8bit"
+        first, second = b"7bit" if text.isascii() else b"8bit", b"7bit" if html.isascii() else b"8bit"
     else:
-        how = b"quoted-printable", b"quoted-printable"
-    return b"--%b\r\n%b%b\r\n--%b\r\n%b%b\r\n--%b--\r\n" % (
-        *(boundary, _TEXT[how[0]], text.encode(), boundary, _HTML[how[1]], html.encode()),
-        boundary,
+        first = second = b"quoted-printable"
+    return (
+        *(
+            b'Content-Type: multipart/alternative;\r\n boundary="',
+            boundary,
+            b'"\r\n\r\n--',
+            boundary,
+            b"\r\n",
+        ),
+        *(_TEXT[first], text.encode(), b"\r\n--", boundary, b"\r\n"),
+        *(_HTML[second], html.encode(), b"\r\n--", boundary, b"--\r\n"),
     )
+
+
+def _mixed(boundary: bytes, inner: Sequence[bytes], files: Sequence[Attachment]) -> tuple[bytes, ...]:
+    """Return the pieces of a part and files, from their Content-Type on. Raises MessageFault."""
+    between = b"\r\n--%b\r\n" % boundary
+    pieces = [
+        b'Content-Type: multipart/mixed;\r\n boundary="%b"\r\n\r\n--%b\r\n' % (boundary, boundary),
+        *inner,
+    ]
+    for file in files:
+        pieces += between, attachment_part(file)
+    return *pieces, b"\r\n--%b--\r\n" % boundary
 
 
 def _expected(names: Sequence[str]) -> re.Pattern[bytes]:

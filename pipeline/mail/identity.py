@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from functools import lru_cache
 
 MAC_LETTERS = 16  # 80 bits
 SMALLEST_KEY = 16  # octets
@@ -86,5 +87,13 @@ def _from_base32(digits: str) -> int:
 
 
 def _mac(number: int, key: bytes) -> str:
-    bits = int.from_bytes(hmac.digest(key, b"letter %d" % number, "sha256")[:10], "big")
+    mac = _keyed(key).copy()
+    mac.update(b"letter %d" % number)
+    bits = int.from_bytes(mac.digest()[:10], "big")
     return "".join([_PAIRS[bits >> shift & 1023] for shift in _SHIFTS])
+
+
+@lru_cache(maxsize=4)
+def _keyed(key: bytes) -> hmac.HMAC:
+    """Return the HMAC of ``key`` over nothing yet: setting it up costs more than a token."""
+    return hmac.new(key, digestmod="sha256")
