@@ -113,8 +113,8 @@ class Composer:
         found = self.templates.words(
             language=draft.language, recipient=draft.values, row=(self.list_file, draft.line)
         )
-        letterhead = self._letterhead(draft)
-        if found is not None and letterhead is not None:
+        letterhead = self._letterhead(draft) if found else None
+        if found and letterhead:
             words, cast = found
             entry = self._entry(draft, words.subject, b"")
             if cast.vouches(words) and letterhead.fits(entry):
@@ -139,8 +139,8 @@ class Composer:
         found = self.templates.words(
             language=draft.language, recipient=draft.values, row=(self.list_file, draft.line)
         )
-        letterhead = self._letterhead(draft)
-        if found is None or letterhead is None:
+        letterhead = self._letterhead(draft) if found else None
+        if not found or not letterhead:
             return None
         words, cast = found
         parts = cast.quoted(words) if encoding == "qp" else cast.plain(words)

@@ -9,7 +9,7 @@ Contract: `Flow.fill` gives the lines of `splice.Paragraph` for the same values,
 for octet; the values are not empty, hold no control character, no two spaces together and none at their ends.
 
 Limits: no flow for a paragraph with two spaces together, a TAB, or a word that ends in "From" (`quoted` says
-why); at most 512 places are kept for a run.
+why); at most 256 places are kept for a run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pipeline.letters.quoted import BEGUN, MARKED, ROOM, escaped, folded
 from pipeline.letters.splice import Gaps, Paragraph
 
-MOST_PLACES = 512  # kept for one run
+MOST_PLACES = 256  # kept for one run
 _BITS = 7  # enough for any column
 
 
