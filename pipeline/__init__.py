@@ -15,8 +15,9 @@ campaign.toml the same way.
 `letters/templates.py` gives the row its words: Jinja with a short list of what is allowed (`sandbox.py`),
 then Markdown, which yields text and HTML from one source (`markdown.py`). `letters/message.py` makes the
 bytes, with what `mail/headers.py` knows of header fields, and reads them back: the fields must be exactly
-those intended. `delivery/compose.py` joins words and frame. `campaign check` goes this far for every row;
-one error stops a send.
+those intended. `delivery/compose.py` joins words and frame. What letters in a language have in common is made
+once and only values are put in (`letters/cast.py`, `letters/letterhead.py`), with the same octets. `campaign
+check` goes this far for every row; one error stops a send.
 
 `delivery/plan.py` makes the row a letter: its identity is (campaign key, round, signatory, recipient), and
 its Message-ID comes from that identity, for life. `store/planning.py` writes it down as *planned*; a row

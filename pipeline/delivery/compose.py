@@ -2,21 +2,28 @@
 
 `Composer` joins the words (templates) and the frame (author, date, Message-ID, attachments). `check`,
 `preview`, a test copy and the send itself go through it, so what was checked is what is sent.
+
+There are two ways to a letter. The plain one renders the page and builds the message from nothing; it is the
+reference. The quick one puts the values into what letters in that language have in common (`letters.cast`,
+`letters.letterhead`), and gives way wherever it cannot vouch for the same octets. Which way a letter goes can
+be told by nothing but the time it takes (`tests/unit/test_quick_letters.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from pipeline.clock import Clock
 from pipeline.delivery.letter import Letter
 from pipeline.delivery.parcel import Composed, Unfit
-from pipeline.letters.message import Attachment, Head, MessageFault, build_message
+from pipeline.letters.letterhead import Entry, Letterhead
+from pipeline.letters.message import Attachment, Encoding, Head, MessageFault, attachment_part, build_message
 from pipeline.letters.templates import Rendered, TemplateFault, Templates
+from pipeline.mail import headers
 from pipeline.mail.address import Mailbox
 from pipeline.problem import Problem
 
@@ -43,6 +50,15 @@ class Draft:
     message_id: str
 
 
+@dataclass(slots=True)
+class _Kept:
+    """What a composer has made already: letterheads by language and SMTPUTF8, the last second's Date."""
+
+    heads: dict[tuple[str, bool], Letterhead | None] = field(default_factory=dict)
+    second: datetime = datetime(1, 1, 1, tzinfo=UTC)
+    date: bytes = b""
+
+
 @dataclass(frozen=True, slots=True)
 class Composer:
     """Everything letters of a campaign have in common."""
@@ -56,6 +72,7 @@ class Composer:
     list_file: str
     always_attached: tuple[str, ...] = ()
     mailing: str = ""  # the name of a mailing list; letters to officials belong to none
+    _kept: _Kept = field(default_factory=_Kept, init=False, repr=False, compare=False)
 
     def __call__(self, letter: Letter, eightbit: bool) -> Composed:
         """Return the letter's bytes: the frozen ones, else today's, dated as at the first permission, or now.
@@ -82,27 +99,105 @@ class Composer:
 
         Raises TemplateFault, MessageFault, NotAttachable.
         """
+        encoding: Encoding = "8bit" if eightbit else "qp"
+        quick = self._write_quickly(draft, now, encoding, mark)
+        return (
+            quick if quick is not None else self.write_plainly(draft, now=now, eightbit=eightbit, mark=mark)
+        )
+
+    def check(self, draft: Draft) -> None:
+        """Raise what `write` would raise; nothing is written where it is certain that it can be.
+
+        Raises TemplateFault, MessageFault, NotAttachable.
+        """
+        found = self.templates.words(
+            language=draft.language, recipient=draft.values, row=(self.list_file, draft.line)
+        )
+        letterhead = self._letterhead(draft) if found else None
+        if found and letterhead:
+            words, cast = found
+            entry = self._entry(draft, words.subject, b"")
+            if cast.vouches(words) and letterhead.fits(entry):
+                for attachment in self._attachments(draft, self.templates.attached(draft.language)):
+                    attachment_part(attachment)
+                return
+        self.write_plainly(draft, now=self.clock.now())
+
+    def write_plainly(self, draft: Draft, *, now: datetime, eightbit: bool = False, mark: str = "") -> bytes:
+        """Return what `write` returns, built from nothing and read again: the reference. Raises the same."""
         words = self.render(draft)
-        names = (*self.always_attached, *words.attachments, *_listed(draft.values.get("attachments", "")))
-        head = Head(
+        return build_message(
+            self._head(draft, _with_mark(mark, words.subject), now),
+            text=words.text,
+            html=words.html,
+            attachments=self._attachments(draft, words.attachments),
+            encoding="8bit" if eightbit else "qp",
+        )
+
+    def _write_quickly(self, draft: Draft, now: datetime, encoding: Encoding, mark: str) -> bytes | None:
+        """Return the message; None where only the plain way is certain. Raises as `write` does."""
+        found = self.templates.words(
+            language=draft.language, recipient=draft.values, row=(self.list_file, draft.line)
+        )
+        letterhead = self._letterhead(draft) if found else None
+        if not found or not letterhead:
+            return None
+        words, cast = found
+        parts = cast.quoted(words) if encoding == "qp" else cast.plain(words)
+        if parts is None:
+            return None
+        return letterhead.written(
+            self._entry(draft, _with_mark(mark, words.subject), self._date(now)),
+            text=parts[0],
+            html=parts[1],
+            encoding=encoding,
+            attachments=self._attachments(draft, self.templates.attached(draft.language)),
+        )
+
+    def _attachments(self, draft: Draft, of_letter: Sequence[str]) -> Sequence[Attachment]:
+        cell = draft.values.get("attachments", "")
+        if not (cell or of_letter or self.always_attached):
+            return ()
+        names = (*self.always_attached, *of_letter, *_listed(cell))
+        return self.find_attachments(names, draft.line) if names else ()
+
+    def _letterhead(self, draft: Draft) -> Letterhead | None:
+        """Return the letterhead for the draft's language; made once."""
+        key = draft.language, not draft.email.isascii()
+        if key not in self._kept.heads:
+            nobody = Draft(
+                {}, draft.language, "é@example.org" if key[1] else "e@example.org", 0, "<i@example.org>"
+            )
+            self._kept.heads[key] = Letterhead.of(self._head(nobody, "x", self.clock.now()))
+        return self._kept.heads[key]
+
+    def _entry(self, draft: Draft, subject: str, date: bytes) -> Entry:
+        unsubscribe = self._unsubscribe(draft) if self.mailing else b""
+        return Entry(draft.values.get("name", ""), draft.email, subject, date, draft.message_id, unsubscribe)
+
+    def _date(self, now: datetime) -> bytes:
+        """Return the value of a Date field; made once a second."""
+        second = now.replace(microsecond=0)
+        if second.tzinfo is not UTC:
+            return headers.date(now.astimezone(self.zone))
+        if second != self._kept.second:
+            self._kept.date = headers.date(second.astimezone(self.zone))
+            self._kept.second = second
+        return self._kept.date
+
+    def _head(self, draft: Draft, subject: str, now: datetime) -> Head:
+        return Head(
             author_name=self.author.name,
             author=self.author.address.wire,
             to_name=draft.values.get("name", ""),
             to=draft.email,
-            subject=f"{mark} {words.subject}" if mark else words.subject,
+            subject=subject,
             message_id=draft.message_id,
             date=now.astimezone(self.zone),
             language=draft.language,
             reply_to=(self.reply_to.name, self.reply_to.address.wire) if self.reply_to else None,
             extra=self._list_fields(draft) if self.mailing else (),
             smtputf8=not draft.email.isascii(),
-        )
-        return build_message(
-            head,
-            text=words.text,
-            html=words.html,
-            attachments=self.find_attachments(names, draft.line) if names else (),
-            encoding="8bit" if eightbit else "qp",
         )
 
     def _list_fields(self, draft: Draft) -> tuple[tuple[str, bytes], ...]:
@@ -111,15 +206,21 @@ class Composer:
         RFC 2369 3.2 (List-Unsubscribe; one-click of RFC 8058 needs an https address, which there is not),
         RFC 2919 (List-Id), RFC 3834 5 (Auto-Submitted).
         """
-        address = (self.reply_to or self.author).address
-        token = draft.message_id.strip("<>").partition("@")[0]
-        leave = f"<mailto:{quote(address.wire, safe='@')}?subject=unsubscribe-{token}>"
         return (
             ("List-Id", f"<{self.mailing}.{self.author.address.domain}>".encode("ascii")),
-            ("List-Unsubscribe", leave.encode("ascii")),
+            ("List-Unsubscribe", self._unsubscribe(draft)),
             ("Auto-Submitted", b"auto-generated"),
             ("X-Auto-Response-Suppress", b"OOF, AutoReply"),
         )
+
+    def _unsubscribe(self, draft: Draft) -> bytes:
+        address = (self.reply_to or self.author).address
+        token = draft.message_id.strip("<>").partition("@")[0]
+        return f"<mailto:{quote(address.wire, safe='@')}?subject=unsubscribe-{token}>".encode("ascii")
+
+
+def _with_mark(mark: str, subject: str) -> str:
+    return f"{mark} {subject}" if mark else subject
 
 
 def _listed(cell: str) -> list[str]:

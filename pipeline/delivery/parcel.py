@@ -67,7 +67,7 @@ class Packing:
             attempt=letter.attempts + 1,
             mail=_mail(
                 return_path,
-                self.envelope_id(letter),
+                self.envelope_id(letter) if offer.dsn else "",
                 offer,
                 size=len(content),
                 plain=plain,

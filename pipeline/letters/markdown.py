@@ -227,16 +227,16 @@ def _inline(tokens: Iterable[Token]) -> str:
 def wrapped(text: str, width: int) -> list[str]:
     """Return lines of at most ``width`` characters, broken at plain spaces; a longer word stands alone."""
     lines: list[str] = []
-    for part in text.split("\n"):
+    for part in text.split("\n") if "\n" in text else (text,):
         if "  " in part or part[:1] == " " or part[-1:] == " ":
             part = " ".join(filter(None, part.split(" ")))
-        start = 0
-        while len(part) - start > width:
+        start, end = 0, len(part)
+        while end - start > width:
             cut = part.rfind(" ", start, start + width + 1)
             if cut < 0:
                 cut = part.find(" ", start + width)
-            if cut < 0:
-                break
+                if cut < 0:
+                    break
             lines.append(part[start:cut])
             start = cut + 1
         lines.append(part[start:])

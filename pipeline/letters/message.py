@@ -29,10 +29,10 @@ from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote
 
+from pipeline.letters.quoted import quoted_printable
 from pipeline.mail import headers
 
 LONGEST_LINE = headers.LONGEST_LINE
-LONGEST_QP_LINE = 76  # RFC 2045 6.7, rule 5
 LONGEST_NAME = 100  # characters of an attachment's name
 
 Encoding = Literal["qp", "8bit"]
@@ -40,11 +40,8 @@ Encoding = Literal["qp", "8bit"]
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
 _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]*")
 _PLAIN_FILE_NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+ -]*")
-_MESSAGE_ID = re.compile(r"<[!-;=?A-~]+@[A-Za-z0-9.-]+>")
-_NOT_IN_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-_LONG_QP = re.compile(
-    rb"^([^\n]{74,})(=[0-9A-F]{2})$", re.MULTILINE
-)  # b2a_qp lets a last space run over the edge
+MESSAGE_ID = re.compile(r"<[!-;=?A-~]+@[A-Za-z0-9.-]+>")
+NOT_IN_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _RESERVED = frozenset(
     {
         "bcc",
@@ -111,9 +108,9 @@ def build_message(
     ``encoding`` "8bit" needs a relay with 8BITMIME; a part with a line over 998 octets falls back to
     quoted-printable. MessageFault where a field or part cannot be written, or the result reads otherwise.
     """
-    fields = _fields(head)
+    fields = fields_of(head)
     parts = [_text_part("plain", text, encoding), _text_part("html", html, encoding)]
-    files = [_attachment_part(attachment) for attachment in attachments]
+    files = [attachment_part(attachment) for attachment in attachments]
     boundary = _boundary(head.message_id, b"alternative", parts)
     content_type = _multipart(b"alternative", boundary)
     body = _joined(parts, boundary)
@@ -122,7 +119,11 @@ def build_message(
         boundary = _boundary(head.message_id, b"mixed", [inner, *files])
         content_type = _multipart(b"mixed", boundary)
         body = _joined([inner, *files], boundary)
-    message = b"".join((*(headers.header(*field) for field in fields), content_type, b"\r\n", body))
+    try:
+        head_lines = [headers.header(*field) for field in fields]
+    except headers.HeaderFault as fault:
+        raise MessageFault(str(fault)) from fault
+    message = b"".join((*head_lines, content_type, b"\r\n", body))
     _prove(message, [*(name for name, _ in fields), "Content-Type"])
     return message
 
@@ -138,9 +139,9 @@ def dot_stuff(message: bytes) -> bytes:
     return message if message.endswith(b"\r\n") else message + b"\r\n"
 
 
-def _fields(head: Head) -> list[tuple[str, bytes]]:
+def fields_of(head: Head) -> list[tuple[str, bytes]]:
     """Return the header fields in order, Content-Type not yet among them (RFC 5322 3.6)."""
-    if not _MESSAGE_ID.fullmatch(head.message_id) or len(head.message_id) > 400:
+    if not MESSAGE_ID.fullmatch(head.message_id) or len(head.message_id) > 400:
         raise MessageFault("not a Message-ID")
     if not _LANGUAGE.fullmatch(head.language):
         raise MessageFault("not a language tag")
@@ -171,50 +172,32 @@ def _fields(head: Head) -> list[tuple[str, bytes]]:
 def _text_part(subtype: str, text: str, encoding: Encoding) -> bytes:
     """Return a text part with its own header (RFC 2046 4.1)."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if _NOT_IN_TEXT.search(text):
+    if NOT_IN_TEXT.search(text):
         raise MessageFault(f"the {subtype} part holds a control character")
-    data = text.encode("utf-8")
-    if not data.endswith(b"\n"):
-        data += b"\n"
+    if not text.endswith("\n"):
+        text += "\n"
     how = b"quoted-printable"
-    if encoding == "8bit" and max(map(len, data.split(b"\n"))) <= LONGEST_LINE:
-        how = b"7bit" if data.isascii() else b"8bit"
-        body = data.replace(b"\n", b"\r\n")
+    if encoding == "8bit" and max(map(len, text.encode("utf-8").split(b"\n"))) <= LONGEST_LINE:
+        how = b"7bit" if text.isascii() else b"8bit"
+        body = text.replace("\n", "\r\n").encode("utf-8")
     else:
-        body = _quoted_printable(data)
+        body = quoted_printable(text).encode("ascii")
+    return part_header(subtype.encode("ascii"), how) + body
+
+
+def part_header(subtype: bytes, how: bytes) -> bytes:
+    """Return the header of a text part, with the empty line; ``how`` it is encoded (RFC 2045 6)."""
     return (
-        b"Content-Type: text/" + subtype.encode("ascii") + b"; charset=utf-8\r\n"
-        b"Content-Transfer-Encoding: " + how + b"\r\n\r\n" + body
+        b"Content-Type: text/"
+        + subtype
+        + b"; charset=utf-8\r\nContent-Transfer-Encoding: "
+        + how
+        + b"\r\n\r\n"
     )
 
 
-def _quoted_printable(data: bytes) -> bytes:
-    """Return LF text as quoted-printable with CRLF, no line of which begins with a dot or with "From ".
-
-    So nothing rests on dot-stuffing being done, or on nobody writing the letter into an mbox (RFC 2049 3).
-    """
-    encoded = binascii.b2a_qp(data, istext=True)
-    if max(map(len, encoded.split(b"\n"))) > LONGEST_QP_LINE:
-        encoded = _LONG_QP.sub(rb"\1=\n\2", encoded)
-    if encoded.startswith((b".", b"From ")) or b"\n." in encoded or b"\nFrom " in encoded:
-        encoded = b"\n".join(map(_shielded, encoded.split(b"\n")))
-    return encoded.replace(b"\n", b"\r\n")
-
-
-def _shielded(line: bytes) -> bytes:
-    if not line.startswith((b".", b"From ")):
-        return line
-    line = b"=%02X" % line[0] + line[1:]
-    if len(line) <= LONGEST_QP_LINE:
-        return line
-    cut = LONGEST_QP_LINE - 1
-    escape = line.rfind(b"=", cut - 2, cut)
-    cut = cut if escape < 0 else escape
-    return line[:cut] + b"=\n" + _shielded(line[cut:])
-
-
 @lru_cache(maxsize=8)
-def _attachment_part(attachment: Attachment) -> bytes:
+def attachment_part(attachment: Attachment) -> bytes:
     """Return an attachment's part; cached, for most letters carry the same files."""
     if not _MEDIA_TYPE.fullmatch(attachment.media_type):
         raise MessageFault("not a media type")
@@ -245,13 +228,19 @@ def safe_name(name: str) -> str:
     return name or "attachment"
 
 
-def _boundary(message_id: str, kind: bytes, parts: Sequence[bytes]) -> bytes:
-    """Return a boundary that occurs in no part (RFC 2046 5.1.1); `=_` never occurs in quoted-printable or
-    base64.
+def boundary_for(message_id: str, kind: bytes, turn: int) -> bytes:
+    """Return the boundary to be tried at this ``turn``, from 0, for a multipart of this ``kind``.
+
+    `=_` in it never occurs in quoted-printable or base64.
     """
+    seed = b"%b %b %d" % (message_id.encode("ascii"), kind, turn)
+    return b"=_" + hashlib.sha256(seed).hexdigest()[:32].encode("ascii")
+
+
+def _boundary(message_id: str, kind: bytes, parts: Sequence[bytes]) -> bytes:
+    """Return a boundary that occurs in no part (RFC 2046 5.1.1)."""
     for turn in range(100):
-        seed = b"%s %s %d" % (message_id.encode("ascii"), kind, turn)
-        boundary = b"=_" + hashlib.sha256(seed).hexdigest()[:32].encode("ascii")
+        boundary = boundary_for(message_id, kind, turn)
         if not any(boundary in part for part in parts):
             return boundary
     raise MessageFault("no boundary was found that the letter does not contain")

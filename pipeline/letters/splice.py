@@ -15,8 +15,9 @@ Limits: at most 64 plans are kept, each of a few times the size of its text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
 
 from markdown_it.token import Token
 
@@ -49,14 +50,16 @@ class Gaps:
 
     pieces: tuple[str, ...]
     places: tuple[int, ...]
+    _form: str = field(init=False, repr=False, compare=False)
+    _chosen: Callable[[Sequence[str]], str | tuple[str, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_form", "%s".join([piece.replace("%", "%%") for piece in self.pieces]))
+        object.__setattr__(self, "_chosen", itemgetter(*self.places) if self.places else lambda _: ())
 
     def fill(self, values: Sequence[str]) -> str:
         """Return the text with ``values`` in the gaps."""
-        out = [self.pieces[0]]
-        for place, piece in zip(self.places, self.pieces[1:], strict=True):
-            out.append(values[place])
-            out.append(piece)
-        return "".join(out)
+        return self._form % self._chosen(values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ class BodyPlan:
                 lines.append(block)
             else:
                 lines += block.lines(values)
-        return Body(as_text(lines), self.html.fill([_escape(value) for value in values]))
+        return Body(as_text(lines), self.html.fill([escape_value(value) for value in values]))
 
 
 class Plans:
@@ -107,12 +110,16 @@ class Plans:
 
     def body(self, markdown: str, values: Sequence[str]) -> Body:
         """Return what `read_body` would; raises what it raises."""
+        plan = self.of(markdown)
+        return read_body(markdown, values) if plan is None else plan.fill(values)
+
+    def of(self, markdown: str) -> BodyPlan | None:
+        """Return the plan of a text, None where it has none. Raises Trouble."""
         if markdown not in self._plans:
             if len(self._plans) >= MOST_PLANS:
                 self._plans.clear()
             self._plans[markdown] = plan_body(markdown)
-        plan = self._plans[markdown]
-        return read_body(markdown, values) if plan is None else plan.fill(values)
+        return self._plans[markdown]
 
 
 def plan_body(markdown: str) -> BodyPlan | None:
@@ -167,7 +174,7 @@ def _gaps(text: str) -> Gaps:
     return Gaps(tuple(pieces[::2]), tuple(ord(place) - PLACE for place in pieces[1::2]))
 
 
-def _escape(value: str) -> str:
+def escape_value(value: str) -> str:
     """Escape as the renderer of Markdown does."""
     if not _ESCAPED.search(value):
         return value

@@ -5,54 +5,37 @@
     templates/layout.html            the page round the HTML (a plain one is built in)
 
 `compile_templates` finds everything that can be known without a recipient, all at once: syntax, names of
-columns and facts, missing languages. `Templates.render` makes one letter, or raises `TemplateFault` with
-the problem that names both the line of the template and the row of the list. Names are scoped, never bare:
-recipient.x, campaign.x, facts.x.
+columns and facts, missing languages. Names are scoped, never bare: recipient.x, campaign.x, facts.x. What it
+returns fills them in (`rendering`).
 
 Pure: files come in as texts. Jinja is bounded and short-listed in `sandbox`, Markdown is read in `markdown`.
 
-Limits: 256 KiB a file and 256 Ki characters a letter; two seconds a letter in the main thread; a `{% … %}`
-over several lines leaves its line end behind.
+Limits: 256 KiB a file; a `{% … %}` over several lines leaves its line end behind.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, time
 from difflib import get_close_matches
-from types import TracebackType
 from typing import Any
 
-from jinja2 import Template, TemplateSyntaxError, UndefinedError, nodes
-from markupsafe import Markup
+from jinja2 import Template, TemplateSyntaxError, nodes
 
 from pipeline.letters import layout
-from pipeline.letters.attachments import Place
-from pipeline.letters.frame import BODY_MARK, PREHEADER_MARK, SUBJECT_MARK, Frame, is_frame
+from pipeline.letters.frame import is_frame
 from pipeline.letters.frontmatter import FrontMatter, read_front_matter, read_toml
-from pipeline.letters.markdown import Body
-from pipeline.letters.names import CAMPAIGN, FACTS, RECIPIENT, Known, check_names
-from pipeline.letters.sandbox import (
-    LARGEST_TEXT,
-    SECONDS,
-    STATE,
-    Bounded,
-    Sandbox,
-    State,
-    Table,
-    Trouble,
-    placed,
-    plain,
-    time_limit,
-)
+from pipeline.letters.names import FACTS, Known, check_names
+from pipeline.letters.outline import printed_columns
+from pipeline.letters.rendering import LetterTemplate, Piece, Rendered, TemplateFault, Templates
+from pipeline.letters.sandbox import Bounded, Sandbox, Trouble, placed, plain, time_limit
 from pipeline.letters.source import Source, read_source
-from pipeline.letters.splice import Plans
 from pipeline.problem import Problem, Severity, visible
 
+__all__ = ["Rendered", "TemplateFault", "Templates", "compile_templates"]
+
 FACTS_FILE = "templates/facts.toml"
-LONGEST_SUBJECT = 400  # characters
 DEEPEST_FACT = 8
 COMPILE_SECONDS = 10.0  # all templates together, in the main thread
 
@@ -63,180 +46,6 @@ _HTML = re.compile(
     r"</?(?:a|b|br|div|em|font|h[1-6]|hr|i|img|li|ol|p|span|strong|table|td|tr|u|ul)(?:\s[^>]*)?/?>", re.I
 )
 _ENDS = {"end of print statement": r"[-+]?\}\}", "end of statement block": r"[-+]?%\}"}
-_LINE_BREAK = re.compile(r"[\n\r\v\f\x85\u2028\u2029]")
-
-
-class TemplateFault(Exception):
-    """A letter that cannot be rendered; ``problem`` says where in the template and for which row."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.message)
-        self.problem = problem
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """The words of one letter: one line of subject, the text part, the HTML page, names of attachments."""
-
-    subject: str
-    text: str
-    html: str
-    preheader: str
-    attachments: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """A compiled template, and where it begins in its file."""
-
-    source: Source
-    first_line: int
-    template: Template
-    frames: bool = (
-        False  # a layout that prints body, subject and preheader as they are, and no value of a row
-    )
-
-    def run(self, names: Mapping[str, Any], row: tuple[str, int]) -> str:
-        """Return what the template prints; TemplateFault where it cannot."""
-        context = self.template.new_context(dict(names))
-        try:
-            return "".join(_bounded(self.template.root_render_func(context)))
-        except Exception as error:
-            raise TemplateFault(self._problem(error, row)) from None
-
-    def fault(self, trouble: Trouble, row: tuple[str, int], line: int = 0) -> TemplateFault:
-        """Return a fault at ``line`` of the file, or at the first line that shows what it is about."""
-        line = line or self.source.first_line_with(trouble.pattern or r"\S", self.first_line)
-        column = self.source.column(line, trouble.pattern or r"\{\{|\{%|\S")
-        message = f"{row[0]}:{row[1]}: {visible(trouble.message, limit=300)}"
-        return TemplateFault(self.source.problem(line, column, trouble.code, message, hint=trouble.hint))
-
-    def _problem(self, error: Exception, row: tuple[str, int]) -> Problem:
-        line = self.first_line - 1 + (_line_in(self.template, error.__traceback__) or 1)
-        if isinstance(error, Trouble):
-            trouble = error
-        elif isinstance(error, UndefinedError):
-            trouble = Trouble(
-                "undefined", str(error.message), hint="say what to write instead with |default('…')"
-            )
-        elif isinstance(error, RecursionError):
-            trouble = Trouble("too-deep", "the template is nested too deeply")
-        else:
-            trouble = Trouble("template-fault", str(error))
-        return self.fault(trouble, row, line).problem
-
-
-@dataclass(frozen=True, slots=True)
-class _Letter:
-    """One language's letter, compiled."""
-
-    subject: _Piece
-    preheader: _Piece | None
-    body: _Piece
-    attachments: tuple[str, ...]
-    attachments_line: int
-
-
-class Templates:
-    """All letters of a campaign, ready to be rendered."""
-
-    def __init__(
-        self,
-        *,
-        letters: Mapping[str, _Letter],
-        broken: Mapping[str, Problem],
-        page: _Piece,
-        campaign: Mapping[str, str],
-        facts: Mapping[str, Any],
-    ) -> None:
-        self._letters, self._broken, self._page = letters, broken, page
-        self._shared = {CAMPAIGN: Table(CAMPAIGN, campaign), FACTS: Table(FACTS, facts)}
-        self._plans = Plans()
-        self._frames: dict[tuple[str, bool], Frame] = {}
-        self.languages = tuple(sorted([*letters, *broken]))
-
-    def render(self, *, language: str, recipient: Mapping[str, str], row: tuple[str, int]) -> Rendered:
-        """Return the letter in ``language`` for one ``recipient`` (column -> cell).
-
-        ``row`` is (file, line) of the recipient, for the problem. TemplateFault where the letter cannot be
-        made: an empty cell that is printed, no letter in that language, a bound that was reached.
-        """
-        letter = self._letters.get(language)
-        if letter is None:
-            raise TemplateFault(self._broken.get(language) or self._missing(language, row))
-        try:
-            with time_limit(SECONDS):
-                return self._rendered(letter, language, recipient, row)
-        except Trouble as trouble:
-            raise letter.body.fault(trouble, row) from None
-
-    def attachments(self, language: str) -> tuple[tuple[str, ...], Place]:
-        """Return the names of the files that go with every letter in ``language``, and where they are
-        named."""
-        letter = self._letters.get(language)
-        if letter is None:
-            return (), Place(f"templates/letter.{language}.md")
-        source, line = letter.body.source, letter.attachments_line
-        place = Place(source.file, line, source.column(line, "attachments"), source.line(line))
-        return letter.attachments, place
-
-    def _rendered(
-        self, letter: _Letter, language: str, recipient: Mapping[str, str], row: tuple[str, int]
-    ) -> Rendered:
-        state = State()
-        names = {**self._shared, RECIPIENT: Table(RECIPIENT, recipient, "column"), STATE: state}
-        subject = _one_line(letter.subject, letter.subject.run(names, row), "subject", row)
-        preheader = ""
-        if letter.preheader:
-            preheader = _one_line(letter.preheader, letter.preheader.run(names, row), "preheader", row)
-        body = self._body(letter.body, letter.body.run(names, row), state, row)
-        html = self._frame(language, preheader, names, row).fill(body.html.strip("\n"), subject, preheader)
-        if html is None or len(html) > LARGEST_TEXT:
-            html = self._page.run(
-                _page_names(names, language, body.html.strip("\n"), subject, preheader), row
-            )
-        return Rendered(subject, body.text, html, preheader, letter.attachments)
-
-    def _frame(self, language: str, preheader: str, names: Mapping[str, Any], row: tuple[str, int]) -> Frame:
-        """Return the page with gaps for what differs from letter to letter; made once."""
-        key = (language, bool(preheader))
-        if key not in self._frames:
-            page = ""
-            if self._page.frames:
-                marks = (BODY_MARK, SUBJECT_MARK, PREHEADER_MARK if preheader else "")
-                page = self._page.run(_page_names(names, language, *map(Markup, marks)), row)
-            self._frames[key] = Frame.of(page)
-        return self._frames[key]
-
-    def _body(self, piece: _Piece, markdown: str, state: State, row: tuple[str, int]) -> Body:
-        if len(markdown) + sum(map(len, state.values)) > LARGEST_TEXT:
-            raise Trouble("too-large", f"the letter is longer than {LARGEST_TEXT // 1024} Ki characters")
-        try:
-            return self._plans.body(markdown, state.values)
-        except Trouble as trouble:
-            raise piece.fault(trouble, row) from None
-        except Exception as error:
-            unread = Trouble("template-fault", f"Markdown cannot be read: {error}")
-            raise piece.fault(unread, row) from None
-
-    def _missing(self, language: str, row: tuple[str, int]) -> Problem:
-        message = f'no letter in the language "{visible(language, limit=20)}"'
-        hint = f"templates exist for: {', '.join(self.languages) or 'no language'}"
-        return Problem(row[0], row[1], 0, "no-template", message, hint)
-
-
-def _page_names(
-    names: Mapping[str, Any], language: str, body: str, subject: str, preheader: str
-) -> dict[str, Any]:
-    """Return what a layout may use; ``body`` is our own renderer's HTML, every value in it escaped."""
-    return {
-        **names,
-        "body": Markup(body),  # noqa: S704
-        "subject": subject,
-        "preheader": preheader,
-        "language": language,
-        "direction": layout.direction(language),
-    }
 
 
 def compile_templates(
@@ -278,7 +87,7 @@ class _Compiler:
         facts = self._facts(read.get(FACTS_FILE))
         self._known = Known(self._known.columns, self._known.campaign, facts)
         page = self._layout(read.get(layout.FILE))
-        letters: dict[str, _Letter] = {}
+        letters: dict[str, LetterTemplate] = {}
         broken: dict[str, Problem] = {}
         for language, source in self._wanted(read, languages):
             before = len(self.problems)
@@ -344,7 +153,7 @@ class _Compiler:
             self.problems.append(source.problem(line, column, "unfit-fact", f"{path} {what}"))
         return table or {}
 
-    def _letter(self, source: Source) -> _Letter | None:
+    def _letter(self, source: Source) -> LetterTemplate | None:
         matter, problems = read_front_matter(source)
         self.problems += problems
         if matter is None:
@@ -355,7 +164,7 @@ class _Compiler:
         self._html_in(source, matter)
         if subject is None or preheader is None or body is None:
             return None
-        return _Letter(
+        return LetterTemplate(
             subject=subject,
             preheader=preheader if matter.preheader.strip() else None,
             body=body,
@@ -373,7 +182,7 @@ class _Compiler:
                 self.problems.append(problem)
                 return
 
-    def _layout(self, source: Source | None) -> _Piece:
+    def _layout(self, source: Source | None) -> Piece:
         if source is None:
             return self._built_in()
         text = "\n".join(source.lines)
@@ -386,10 +195,10 @@ class _Compiler:
             )
         return piece or self._built_in()
 
-    def _built_in(self) -> _Piece:
+    def _built_in(self) -> Piece:
         source = Source(layout.FILE, tuple(layout.BUILT_IN.split("\n")))
         tree = self._pages.parse(layout.BUILT_IN)
-        return _Piece(source, 1, _template(self._pages, tree, layout.FILE), frames=is_frame(tree))
+        return Piece(source, 1, _template(self._pages, tree, layout.FILE), frames=is_frame(tree))
 
     def _piece(
         self,
@@ -398,16 +207,15 @@ class _Compiler:
         text: str,
         sandbox: Sandbox,
         own: frozenset[str] = frozenset(),
-    ) -> _Piece | None:
+    ) -> Piece | None:
         """Compile one text of a file; None and problems where it cannot be used."""
         known = Known(self._known.columns, self._known.campaign, self._known.facts, own)
         try:
             tree = sandbox.parse(text)
             problems = check_names(tree, source, first_line=first_line, known=known, sandbox=sandbox)
             if not problems:
-                return _Piece(
-                    source, first_line, _template(sandbox, tree, source.file), frames=is_frame(tree)
-                )
+                frames, prints = is_frame(tree), printed_columns(tree)
+                return Piece(source, first_line, _template(sandbox, tree, source.file), frames, prints)
         except TemplateSyntaxError as error:
             problems = [_syntax_problem(source, first_line, text, error)]
         except (RecursionError, MemoryError):
@@ -421,15 +229,6 @@ class _Compiler:
             problems = [source.problem(first_line, 1, "template-syntax", message)]
         self.problems += problems
         return None
-
-
-def _bounded(texts: Iterable[str]) -> Iterator[str]:
-    size = 0
-    for text in texts:
-        size += len(text)
-        if size > LARGEST_TEXT:
-            raise Trouble("too-large", f"the letter is longer than {LARGEST_TEXT // 1024} Ki characters")
-        yield text
 
 
 def _template(sandbox: Sandbox, tree: nodes.Template, file: str) -> Template:
@@ -455,30 +254,6 @@ def _keep_line_ends(body: str) -> str:
         ):
             lines[number] = f"{line[:-2]}+{line[-2:]}"
     return "\n".join(lines)
-
-
-def _one_line(piece: _Piece, text: str, what: str, row: tuple[str, int]) -> str:
-    text = text.strip()
-    if not text:
-        raise piece.fault(Trouble(f"empty-{what}", f"the {what} is empty"), row, piece.first_line)
-    if _LINE_BREAK.search(text):
-        raise piece.fault(
-            Trouble(f"long-{what}", f"the {what} has more than one line"), row, piece.first_line
-        )
-    if len(text) > LONGEST_SUBJECT:
-        message = f"the {what} has more than {LONGEST_SUBJECT} characters"
-        raise piece.fault(Trouble(f"long-{what}", message), row, piece.first_line)
-    return text
-
-
-def _line_in(template: Template, traceback: TracebackType | None) -> int:
-    """Return the deepest line of ``template`` in a traceback; 0 where it has none."""
-    line = 0
-    while traceback is not None:
-        if traceback.tb_frame.f_globals.get("__jinja_template__") is template:
-            line = template.get_corresponding_lineno(traceback.tb_lineno)
-        traceback = traceback.tb_next
-    return line
 
 
 def _syntax_problem(source: Source, first_line: int, text: str, error: TemplateSyntaxError) -> Problem:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import compose
 from bench.__main__ import shown_command
 from bench.figures import (
     Run,
@@ -216,3 +217,12 @@ def test_what_sending_left_behind_is_forgotten(tmp_path: Path) -> None:
     material.forget()
     assert not material.store.exists()
     assert list(material.home.iterdir()) == []
+
+
+def test_the_letters_of_the_material_are_made_alike_by_both_ways(capsys: pytest.CaptureFixture[str]) -> None:
+    """`bench.compose` checks that before it measures, and sets everybody beside EmailMessage."""
+    assert compose.main(["--letters", "20", "--rounds", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition("  ")[0] for line in lines] == [
+        *("pack, quoted-printable", "pack, 8bit", "check", "written plainly", "EmailMessage")
+    ]

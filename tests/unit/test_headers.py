@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
-from email.header import decode_header, make_header
+from email.header import Header, decode_header, make_header
 from email.utils import parseaddr
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.mail import headers
 from pipeline.mail.headers import HeaderFault, date, header, mailbox, unstructured
 from pipeline.mail.identity import letter_token, message_id, read_token
 
@@ -224,3 +225,19 @@ def test_a_token_needs_a_number_and_a_key(number: int, key: bytes) -> None:
     """Nothing is signed with a key that can be guessed."""
     with pytest.raises(ValueError):
         letter_token(number, key)
+
+
+def old_encoded(text: str, name: str) -> bytes:
+    """Return what the library makes of it."""
+    return Header(text, "utf-8", maxlinelen=76, header_name=name).encode(linesep="\r\n").encode("ascii")
+
+
+@given(
+    st.text("aé ", min_size=1, max_size=200)
+    | st.text('abc xyz_.,?="é漢🌹ж', min_size=1, max_size=200)
+    | st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=200),
+    st.sampled_from(["Subject", "From", "To", "Reply-To"]),
+)
+def test_encoded_words_are_those_of_the_library(text: str, name: str) -> None:
+    """`email.header.Header` is the reference, for every cut and for the choice between B and Q."""
+    assert headers._encoded(text, name) == old_encoded(text, name)

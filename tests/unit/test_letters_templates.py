@@ -547,7 +547,7 @@ def test_a_greedy_template_is_stopped_soon(body: str, elsewhere: bool) -> None:
 
 def test_a_slow_letter_is_stopped_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """What no count foresees, time ends; and the timer is gone afterwards."""
-    monkeypatch.setattr("pipeline.letters.templates.SECONDS", 0.05)
+    monkeypatch.setattr("pipeline.letters.rendering.SECONDS", 0.05)
     body = (
         "{% for a in range(5000) %}"
         + "{% if recipient.office|upper|lower|title %}{% endif %}" * 200

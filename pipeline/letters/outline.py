@@ -1,0 +1,116 @@
+"""What a letter prints of a row, where that can be known before there is a row.
+
+A template that does nothing with a recipient's columns but print them (`{{ recipient.name }}`: no condition,
+filter, loop or other expression looks at one) comes out alike for every row but for the values. It is
+rendered with marks for values, once, and what comes out is its `Outline`: subject and preheader with gaps,
+the body's Markdown, and which column goes into which gap. Jinja need not run for its letters any more.
+
+Contract: `Outline.fill` gives what rendering gives, or None for a row it cannot vouch for: a column missing
+or empty, control characters, two spaces together, a value that is not text, a line that becomes too long.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from jinja2 import nodes
+
+from pipeline.letters.names import RECIPIENT
+from pipeline.letters.splice import Gaps
+
+LONGEST_SUBJECT = 400  # characters
+LINE_BREAK = re.compile(r"[\n\r\v\f\x85\u2028\u2029]")
+MARKS = ("\ue000", "\ue001")  # what stands for values is tried with both: a text may hold one itself
+
+_ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|  ")
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A letter's words before Markdown is read; ``values`` go into the places of ``markdown``, in order."""
+
+    subject: str
+    preheader: str
+    markdown: str
+    values: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A letter with gaps; a gap of the body is filled by a column (its number) or always alike (a text)."""
+
+    columns: tuple[str, ...]
+    subject: Gaps
+    preheader: Gaps | None
+    markdown: str
+    filling: tuple[int | str, ...]
+
+    def fill(self, recipient: Mapping[str, str]) -> Words | None:
+        """Return the words for one recipient (column -> cell); None where they must be rendered."""
+        try:
+            cells = [recipient[column].strip() for column in self.columns]
+            together = "|".join(cells)
+        except (KeyError, AttributeError, TypeError):
+            return None
+        if "" in cells or "  " in together:
+            return None
+        if not together.isprintable() and (_ODD.search(together) or not all(map(_is_seen, cells))):
+            return None
+        subject = self.subject.fill(cells)
+        preheader = self.preheader.fill(cells) if self.preheader else ""
+        if len(subject) > LONGEST_SUBJECT or len(preheader) > LONGEST_SUBJECT:
+            return None
+        values = [cells[one] if type(one) is int else one for one in self.filling]
+        return Words(subject, preheader, self.markdown, values)  # type: ignore[arg-type]
+
+
+def printed_columns(tree: nodes.Template) -> frozenset[str] | None:
+    """Return the recipient's columns that a template prints; None where it does anything else with one."""
+    printed: list[str] = []
+    for output in tree.find_all(nodes.Output):
+        printed += filter(None, map(_column, output.nodes))
+    uses = sum(name.name == RECIPIENT for name in tree.find_all(nodes.Name))
+    return frozenset(printed) if uses == len(printed) else None
+
+
+def marked(columns: Sequence[str], mark: str) -> dict[str, str]:
+    """Return a row of marks, one for each column."""
+    return {column: f"{mark}{number}{mark}" for number, column in enumerate(columns)}
+
+
+def line_with_gaps(text: str, mark: str) -> Gaps | None:
+    """Return a rendered line with gaps for its marks; None for an empty one and for more than a line."""
+    text = text.strip()
+    pieces = re.split(f"{mark}([0-9]+){mark}", text)
+    if not text or any(LINE_BREAK.search(piece) for piece in pieces):
+        return None
+    return Gaps(tuple(pieces[::2]), tuple(map(int, pieces[1::2])))
+
+
+def filling(values: Iterable[str], mark: str) -> tuple[int | str, ...] | None:
+    """Return what goes into the gaps of a rendered body; None where a text has spaces at its ends."""
+    found: list[int | str] = []
+    for value in values:
+        number = re.fullmatch(f"{mark}([0-9]+){mark}", value)
+        if number is None and value != value.strip():
+            return None
+        found.append(int(number[1]) if number else value)
+    return tuple(found)
+
+
+def _column(node: nodes.Node) -> str:
+    """Return the column that an expression is, and nothing but; else an empty text."""
+    if isinstance(node, (nodes.Getattr, nodes.Getitem)) and isinstance(node.node, nodes.Name):
+        key = nodes.Const(node.attr) if isinstance(node, nodes.Getattr) else node.arg
+        if node.node.name == RECIPIENT and isinstance(key, nodes.Const) and isinstance(key.value, str):
+            return key.value
+    return ""
+
+
+def _is_seen(text: str) -> bool:
+    """Say whether a text shows anything; one that does not counts as empty."""
+    return text.isprintable() or any(
+        character.isprintable() and not character.isspace() for character in text
+    )

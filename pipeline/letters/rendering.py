@@ -1,0 +1,346 @@
+"""From compiled templates and a row of the list to the words of one letter.
+
+`Templates.render` makes one letter, or raises `TemplateFault` with the problem that names both the line of
+the template and the row of the list. `Templates.words` gives the same words in the form in which a letter is
+quickest made of them: values, and the `Cast` they go into (`cast`); where the template does nothing with a
+row but print it, Jinja does not run at all (`outline`).
+
+Limits: 256 Ki characters and, in the main thread, two seconds a letter; 16 casts are kept, and a template
+that has needed more than four times as many is rendered for each letter.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from jinja2 import Template, UndefinedError
+from markupsafe import Markup
+
+from pipeline.letters import layout
+from pipeline.letters.attachments import Place
+from pipeline.letters.cast import Cast, cast
+from pipeline.letters.frame import BODY_MARK, PREHEADER_MARK, SUBJECT_MARK, Frame
+from pipeline.letters.markdown import Body
+from pipeline.letters.names import CAMPAIGN, FACTS, RECIPIENT
+from pipeline.letters.outline import (
+    LINE_BREAK,
+    LONGEST_SUBJECT,
+    MARKS,
+    Outline,
+    Words,
+    filling,
+    line_with_gaps,
+    marked,
+)
+from pipeline.letters.sandbox import LARGEST_TEXT, SECONDS, STATE, State, Table, Trouble, time_limit
+from pipeline.letters.source import Source
+from pipeline.letters.splice import Plans
+from pipeline.problem import Problem, visible
+
+MOST_CASTS = 16  # bodies kept ready for values
+MOST_MADE = 4 * MOST_CASTS  # of one language; then its texts differ too much for casts to be of use
+
+
+class TemplateFault(Exception):
+    """A letter that cannot be rendered; ``problem`` says where in the template and for which row."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The words of one letter: one line of subject, the text part, the HTML page, names of attachments."""
+
+    subject: str
+    text: str
+    html: str
+    preheader: str
+    attachments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A compiled template, and where it begins in its file."""
+
+    source: Source
+    first_line: int
+    template: Template
+    frames: bool = (
+        False  # a layout that prints body, subject and preheader as they are, and no value of a row
+    )
+    prints: frozenset[str] | None = None  # columns, where nothing else is done with any; else None
+
+    def run(self, names: Mapping[str, Any], row: tuple[str, int]) -> str:
+        """Return what the template prints; TemplateFault where it cannot."""
+        context = self.template.new_context(dict(names))
+        try:
+            return "".join(_bounded(self.template.root_render_func(context)))
+        except Exception as error:
+            raise TemplateFault(self._problem(error, row)) from None
+
+    def fault(self, trouble: Trouble, row: tuple[str, int], line: int = 0) -> TemplateFault:
+        """Return a fault at ``line`` of the file, or at the first line that shows what it is about."""
+        line = line or self.source.first_line_with(trouble.pattern or r"\S", self.first_line)
+        column = self.source.column(line, trouble.pattern or r"\{\{|\{%|\S")
+        message = f"{row[0]}:{row[1]}: {visible(trouble.message, limit=300)}"
+        return TemplateFault(self.source.problem(line, column, trouble.code, message, hint=trouble.hint))
+
+    def _problem(self, error: Exception, row: tuple[str, int]) -> Problem:
+        line = self.first_line - 1 + (_line_in(self.template, error.__traceback__) or 1)
+        if isinstance(error, Trouble):
+            trouble = error
+        elif isinstance(error, UndefinedError):
+            trouble = Trouble(
+                "undefined", str(error.message), hint="say what to write instead with |default('…')"
+            )
+        elif isinstance(error, RecursionError):
+            trouble = Trouble("too-deep", "the template is nested too deeply")
+        else:
+            trouble = Trouble("template-fault", str(error))
+        return self.fault(trouble, row, line).problem
+
+
+@dataclass(frozen=True, slots=True)
+class LetterTemplate:
+    """One language's letter, compiled."""
+
+    subject: Piece
+    preheader: Piece | None
+    body: Piece
+    attachments: tuple[str, ...]
+    attachments_line: int
+
+    def lines(self, names: Mapping[str, Any], row: tuple[str, int]) -> tuple[str, str]:
+        """Return subject and preheader, an empty one where the letter has none. Raises TemplateFault."""
+        subject = _one_line(self.subject, self.subject.run(names, row), "subject", row)
+        preheader = ""
+        if self.preheader:
+            preheader = _one_line(self.preheader, self.preheader.run(names, row), "preheader", row)
+        return subject, preheader
+
+
+class Templates:
+    """All letters of a campaign, ready to be rendered."""
+
+    def __init__(
+        self,
+        *,
+        letters: Mapping[str, LetterTemplate],
+        broken: Mapping[str, Problem],
+        page: Piece,
+        campaign: Mapping[str, str],
+        facts: Mapping[str, Any],
+    ) -> None:
+        self._letters, self._broken, self._page = letters, broken, page
+        self._shared = {CAMPAIGN: Table(CAMPAIGN, campaign), FACTS: Table(FACTS, facts)}
+        self._plans = Plans()
+        self._frames: dict[tuple[str, bool], Frame] = {}
+        self._outlines: dict[str, Outline | None] = {}
+        self._casts: dict[tuple[str, str, bool], Cast] = {}
+        self._made: Counter[str] = Counter()  # casts, by language
+        self._uncast: set[str] = set()  # languages whose letters are all rendered
+        self.languages = tuple(sorted([*letters, *broken]))
+
+    def render(self, *, language: str, recipient: Mapping[str, str], row: tuple[str, int]) -> Rendered:
+        """Return the letter in ``language`` for one ``recipient`` (column -> cell).
+
+        ``row`` is (file, line) of the recipient, for the problem. TemplateFault where the letter cannot be
+        made: an empty cell that is printed, no letter in that language, a bound that was reached.
+        """
+        letter = self._letters.get(language)
+        if letter is None:
+            raise TemplateFault(self._broken.get(language) or self._missing(language, row))
+        try:
+            with time_limit(SECONDS):
+                return self._rendered(letter, language, recipient, row)
+        except Trouble as trouble:
+            raise letter.body.fault(trouble, row) from None
+
+    def words(
+        self, *, language: str, recipient: Mapping[str, str], row: tuple[str, int]
+    ) -> tuple[Words, Cast] | None:
+        """Return a letter's words and what they are cast in; None where `render` must make the letter.
+
+        What they give together is what `render` gives. TemplateFault as `render` raises it.
+        """
+        letter = self._letters.get(language)
+        if letter is None or language in self._uncast:
+            return None
+        if language not in self._outlines:
+            self._outlines[language] = self._outline(letter)
+        outline = self._outlines[language]
+        words = outline.fill(recipient) if outline else self._printed(letter, recipient, row)
+        if words is None:
+            return None
+        found = self._casts.get((language, words.markdown, bool(words.preheader)))
+        return (words, found) if found else self._newly_cast(language, words, row)
+
+    def attached(self, language: str) -> tuple[str, ...]:
+        """Return the names of the files that go with every letter in ``language``."""
+        letter = self._letters.get(language)
+        return letter.attachments if letter else ()
+
+    def attachments(self, language: str) -> tuple[tuple[str, ...], Place]:
+        """Return the names of the files that go with every letter in ``language``, and where they are
+        named."""
+        letter = self._letters.get(language)
+        if letter is None:
+            return (), Place(f"templates/letter.{language}.md")
+        source, line = letter.body.source, letter.attachments_line
+        place = Place(source.file, line, source.column(line, "attachments"), source.line(line))
+        return letter.attachments, place
+
+    def _rendered(
+        self, letter: LetterTemplate, language: str, recipient: Mapping[str, str], row: tuple[str, int]
+    ) -> Rendered:
+        names, state = self._names(recipient)
+        subject, preheader = letter.lines(names, row)
+        body = self._body(letter.body, letter.body.run(names, row), state, row)
+        html = self._frame(language, preheader, names, row).fill(body.html.strip("\n"), subject, preheader)
+        if html is None or len(html) > LARGEST_TEXT:
+            html = self._page.run(
+                _page_names(names, language, body.html.strip("\n"), subject, preheader), row
+            )
+        return Rendered(subject, body.text, html, preheader, letter.attachments)
+
+    def _names(self, recipient: Mapping[str, str]) -> tuple[dict[str, Any], State]:
+        state = State()
+        return {**self._shared, RECIPIENT: Table(RECIPIENT, recipient, "column"), STATE: state}, state
+
+    def _printed(
+        self, letter: LetterTemplate, recipient: Mapping[str, str], row: tuple[str, int]
+    ) -> Words | None:
+        """Run Jinja for one letter; None for values that are not as a cast needs them."""
+        names, state = self._names(recipient)
+        try:
+            with time_limit(SECONDS):
+                subject, preheader = letter.lines(names, row)
+                markdown = letter.body.run(names, row)
+        except Trouble as trouble:
+            raise letter.body.fault(trouble, row) from None
+        if any(value != value.strip() for value in state.values):
+            return None
+        return Words(subject, preheader, markdown, state.values)
+
+    def _outline(self, letter: LetterTemplate) -> Outline | None:
+        """Return the letter with gaps; None where it depends on the row in other ways."""
+        first, second = (self._marked_outline(letter, mark) for mark in MARKS)
+        return first if first == second else None
+
+    def _marked_outline(self, letter: LetterTemplate, mark: str) -> Outline | None:
+        printed = [piece.prints for piece in (letter.subject, letter.preheader, letter.body) if piece]
+        if None in printed:
+            return None
+        columns = tuple(sorted(frozenset[str]().union(*filter(None, printed))))
+        names, state = self._names(marked(columns, mark))
+        try:
+            with time_limit(SECONDS):
+                lines = letter.lines(names, ("", 0))
+                markdown = letter.body.run(names, ("", 0))
+        except (TemplateFault, Trouble):
+            return None
+        subject, preheader = (line_with_gaps(line, mark) for line in lines)
+        filled = filling(state.values, mark)
+        if subject is None or filled is None or bool(preheader) != bool(letter.preheader):
+            return None
+        return Outline(columns, subject, preheader, markdown, filled)
+
+    def _newly_cast(self, language: str, words: Words, row: tuple[str, int]) -> tuple[Words, Cast] | None:
+        """Cast a body that was not met before; for a language that has one without a cast, none is tried any
+        more.
+        """
+        made = None
+        try:
+            if plan := self._plans.of(words.markdown):
+                frame = self._frame(language, words.preheader, self._names({})[0], row)
+                made = cast(plan, frame, words.markdown)
+        except (TemplateFault, Trouble):
+            return None
+        self._made[language] += 1
+        if made is None or self._made[language] > MOST_MADE:
+            self._uncast.add(language)
+            return None
+        if len(self._casts) >= MOST_CASTS:
+            self._casts.clear()
+        self._casts[language, words.markdown, bool(words.preheader)] = made
+        return words, made
+
+    def _frame(self, language: str, preheader: str, names: Mapping[str, Any], row: tuple[str, int]) -> Frame:
+        """Return the page with gaps for what differs from letter to letter; made once."""
+        key = (language, bool(preheader))
+        if key not in self._frames:
+            page = ""
+            if self._page.frames:
+                marks = (BODY_MARK, SUBJECT_MARK, PREHEADER_MARK if preheader else "")
+                page = self._page.run(_page_names(names, language, *map(Markup, marks)), row)
+            self._frames[key] = Frame.of(page)
+        return self._frames[key]
+
+    def _body(self, piece: Piece, markdown: str, state: State, row: tuple[str, int]) -> Body:
+        if len(markdown) + sum(map(len, state.values)) > LARGEST_TEXT:
+            raise Trouble("too-large", f"the letter is longer than {LARGEST_TEXT // 1024} Ki characters")
+        try:
+            return self._plans.body(markdown, state.values)
+        except Trouble as trouble:
+            raise piece.fault(trouble, row) from None
+        except Exception as error:
+            unread = Trouble("template-fault", f"Markdown cannot be read: {error}")
+            raise piece.fault(unread, row) from None
+
+    def _missing(self, language: str, row: tuple[str, int]) -> Problem:
+        message = f'no letter in the language "{visible(language, limit=20)}"'
+        hint = f"templates exist for: {', '.join(self.languages) or 'no language'}"
+        return Problem(row[0], row[1], 0, "no-template", message, hint)
+
+
+def _page_names(
+    names: Mapping[str, Any], language: str, body: str, subject: str, preheader: str
+) -> dict[str, Any]:
+    """Return what a layout may use; ``body`` is our own renderer's HTML, every value in it escaped."""
+    return {
+        **names,
+        "body": Markup(body),  # noqa: S704
+        "subject": subject,
+        "preheader": preheader,
+        "language": language,
+        "direction": layout.direction(language),
+    }
+
+
+def _bounded(texts: Iterable[str]) -> Iterator[str]:
+    size = 0
+    for text in texts:
+        size += len(text)
+        if size > LARGEST_TEXT:
+            raise Trouble("too-large", f"the letter is longer than {LARGEST_TEXT // 1024} Ki characters")
+        yield text
+
+
+def _one_line(piece: Piece, text: str, what: str, row: tuple[str, int]) -> str:
+    text = text.strip()
+    if not text:
+        raise piece.fault(Trouble(f"empty-{what}", f"the {what} is empty"), row, piece.first_line)
+    if LINE_BREAK.search(text):
+        raise piece.fault(
+            Trouble(f"long-{what}", f"the {what} has more than one line"), row, piece.first_line
+        )
+    if len(text) > LONGEST_SUBJECT:
+        message = f"the {what} has more than {LONGEST_SUBJECT} characters"
+        raise piece.fault(Trouble(f"long-{what}", message), row, piece.first_line)
+    return text
+
+
+def _line_in(template: Template, traceback: TracebackType | None) -> int:
+    """Return the deepest line of ``template`` in a traceback; 0 where it has none."""
+    line = 0
+    while traceback is not None:
+        if traceback.tb_frame.f_globals.get("__jinja_template__") is template:
+            line = template.get_corresponding_lineno(traceback.tb_lineno)
+        traceback = traceback.tb_next
+    return line
