@@ -37,7 +37,7 @@ class Fingerprints:
     def __init__(self, most: int) -> None:
         """Make room for ``most`` keys."""
         self._size = max(8, most * 4 // 3)
-        self._table = array("I", bytes(4 * self._size))
+        self._table = array("I", [0]) * self._size
 
     def seen(self, key: str) -> bool:
         """Say whether ``key`` may have been given before; a key given before is never taken for new."""

@@ -4,8 +4,7 @@ Contract: `PlainRows.found_in` gives for a row exactly what `row.RowCheck` gives
 or its cells: then the row has to go the whole way. It is a tenth of the work: one look at many lines instead
 of one at each cell, and what was found out about a domain or a language is remembered.
 
-Limits: lines without a quote only; an address beyond ASCII, or on a domain seen for the first time, goes the
-whole way.
+Limits: lines without a quote only; an address on a domain seen for the first time goes the whole way.
 """
 
 from __future__ import annotations
@@ -74,6 +73,9 @@ class PlainRows:
             if address is None or not (known_domains.get(address.domain) or self._unsuspected(address)):
                 yield cells
                 continue
+            if address.smtputf8 and mixed_scripts(address.written.rpartition("@")[0]):
+                yield cells
+                continue
             said = spellings.get(cells[language] if language is not None else "")
             zone = cells[timezone] if timezone is not None else ""
             if (
@@ -114,7 +116,7 @@ class PlainRows:
         return any(end in text for end in (self._space_before, " \n", " \r")) or text.endswith(" ")
 
     def _unsuspected(self, address: Address) -> bool:
-        """Say whether nothing is to be told of the domain; a plain local part has nothing to hide."""
+        """Say whether nothing is to be told of the domain."""
         plain = self._domains.get(address.domain)
         if plain is None:
             plain = not meant_domain(address.domain) and not mixed_scripts(address.domain_shown)

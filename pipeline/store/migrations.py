@@ -30,8 +30,16 @@ def _baseline(connection: sa.Connection) -> None:
     """Nothing to do: a file of the first release has these tables already."""
 
 
+def _mx(connection: sa.Connection) -> None:
+    """Answers of the DNS are kept."""
+    connection.exec_driver_sql(
+        "CREATE TABLE mx (domain TEXT NOT NULL, mail TEXT NOT NULL, until BIGINT NOT NULL, "
+        "PRIMARY KEY (domain)) WITHOUT ROWID"
+    )
+
+
 CAMPAIGN = Schema(tables.CAMPAIGN, tables.migrations, {"001 baseline": _baseline})
-SHARED = Schema(tables.SHARED, tables.shared_migrations, {"001 baseline": _baseline})
+SHARED = Schema(tables.SHARED, tables.shared_migrations, {"001 baseline": _baseline, "002 mx": _mx})
 
 
 def migrate(connection: sa.Connection, schema: Schema, *, now_us: int) -> Sequence[str]:
