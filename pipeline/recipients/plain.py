@@ -18,12 +18,13 @@ from pipeline.mail.address import Address, quick_address
 from pipeline.recipients.cells import MAX_CELL, Cells
 from pipeline.recipients.domains import meant_domain, mixed_scripts
 from pipeline.recipients.meant import timezones
-from pipeline.recipients.roles import REFUSED, REFUSED_ENDINGS, refused_role
+from pipeline.recipients.roles import REFUSED, refused_role
 from pipeline.recipients.row import YES, Frame, Recipient
 from pipeline.recipients.sheet import Run
 
 MOST_DOMAINS = 100_000  # whose verdict is remembered
 MOST_SPELLINGS = 1_000  # of languages
+_MACHINES = tuple(REFUSED)  # what their addresses begin with, but for those that end in -request or -owner
 _made = tuple.__new__  # a NamedTuple without its own constructor: half the time
 
 
@@ -82,7 +83,8 @@ class PlainRows:
                 (said is None and not (said := self._spelt(cells)))
                 or (zone and zone not in timezones())
                 or (flags and not self._let_in(cells))
-                or _machine(address)
+                or (address.key.startswith(_MACHINES) and refused_role(address.key))
+                or ("-" in address.key and refused_role(address.key))
             ):
                 yield cells
                 continue
@@ -138,12 +140,5 @@ class PlainRows:
 
 
 def _suspicious(line: str) -> bool:
-    return not line.isascii() and _SUSPICIOUS.search(line) is not None
-
-
-def _machine(address: Address) -> bool:
-    """Say whether the address is refused without the row's word."""
-    local = address.key[: -len(address.domain) - 1]
-    if local in REFUSED or "+" in local or local.endswith(REFUSED_ENDINGS):
-        return bool(refused_role(address.key))
-    return False
+    """Say whether a line has a part that is suspicious; one letter of two octets alone never is."""
+    return len(line.encode()) - len(line) > 1 and _SUSPICIOUS.search(line) is not None

@@ -170,10 +170,39 @@ class Listing:
         What is yielded counts for nothing if the file turns out not to be decodable further down: `findings`
         then has one problem and no recipient.
         """
+        if not self._has_addresses:
+            self._decode_all()
+            return
+        seen = Fingerprints(min(MAX_ROWS, self._octets // LEAST_ROW + 1)).seen
         try:
-            yield from self._clear()
+            for number, recipient, row in self._passed(self._gathered):
+                self._rows = number
+                if recipient is not None:
+                    address: Address | None = recipient.address
+                elif row is None:  # it could not be read
+                    self._rejected += 1
+                    continue
+                elif row.excluded:
+                    self._exclude(row, seen)
+                    continue
+                else:
+                    address = row.address
+                if address is not None and seen(near := near_key_of(address)):
+                    self._doubtful.add(near)
+                    self._held.add(number)
+                elif recipient is None:
+                    self._rejected += 1
+                else:
+                    self._accepted += 1
+                    yield number, recipient
         except Undecodable as fault:
             self._unread = fault.problem
+            return
+        if self._rows == MAX_ROWS:
+            self._decode_all()
+        if not self._rows:
+            severity = Severity.WARNING
+            self._gathered.tell_file("no-rows", "there is no recipient below the header", severity=severity)
 
     def settled(self) -> Iterator[Numbered]:
         """Decide on the rows that were held back; yield those that are let in. See also ``withdrawn``."""
@@ -307,40 +336,13 @@ class Listing:
         """Return where problems go that were told in an earlier pass."""
         return Gathered(self.file, None, most=0)
 
-    def _clear(self) -> Iterator[Numbered]:
-        if self._sheet is None:
-            return
-        if not self._has_addresses:
-            for _ in self._text.lines():  # whether it can be decoded counts all the same
+    def _decode_all(self) -> None:
+        """Whether a list can be decoded counts also where its rows do not."""
+        try:
+            for _ in self._text.lines() if self._unread is None and self._sheet is not None else ():
                 pass
-            return
-        seen = Fingerprints(min(MAX_ROWS, self._octets // LEAST_ROW + 1)).seen
-        for number, recipient, row in self._passed(self._gathered):
-            self._rows = number
-            if recipient is not None:
-                address: Address | None = recipient.address
-            elif row is None:  # it could not be read
-                self._rejected += 1
-                continue
-            elif row.excluded:
-                self._exclude(row, seen)
-                continue
-            else:
-                address = row.address
-            if address is not None and seen(near := near_key_of(address)):
-                self._doubtful.add(near)
-                self._held.add(number)
-            elif recipient is None:
-                self._rejected += 1
-            else:
-                self._accepted += 1
-                yield number, recipient
-        if self._rows == MAX_ROWS:
-            for _ in self._text.lines():  # whether the rest can be decoded counts all the same
-                pass
-        if not self._rows:
-            severity = Severity.WARNING
-            self._gathered.tell_file("no-rows", "there is no recipient below the header", severity=severity)
+        except Undecodable as fault:
+            self._unread = fault.problem
 
     def _passed(
         self, gathered: Gathered, *, concerning: Collection[str] = ()
