@@ -37,7 +37,6 @@ ONE_FILE = {  # a library that does I/O, and the only file that may import it
     "rich": "cli/",
 }
 LONGER: dict[str, str] = {  # files of more than `LARGEST` lines, and why
-    "recipients/rows.py": "the rules of one row, each a few lines",
 }
 TIME_AND_CHANCE = {  # calls that only clock.py may make
     "time.time",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,26 +43,35 @@ def check(
 def check_campaign(place: Place, voice: Voice, *, online: bool, strict: bool) -> int:
     """Check, tell, and return the exit code. Raises StoreUnwritable after all else was told."""
     from pipeline.cli.folder import check_folder, has_warnings
-    from pipeline.cli.suppressions import suppressed_keys
+    from pipeline.cli.reading import reading_shown
+    from pipeline.cli.suppressions import count_suppressed
     from pipeline.cli.telling import out_json
     from pipeline.problem import errors
 
+    domains = None
+    if online:
+        from pipeline.cli.online import Domains
+
+        domains = Domains()
     try:
-        checked = check_folder(place.settings, clock=place.clock)
+        with reading_shown(voice) as progress:
+            checked = check_folder(
+                place.settings, clock=place.clock, progress=progress, watch=domains.add if domains else None
+            )
     except Unusable as bad:
         if not voice.json:
             raise
         out_json(_document(None, _problems_of(bad), suppressed=0))
         return int(ExitCode.UNUSABLE)
     problems = list(checked.problems)
-    if online:
+    if domains is not None:
         from pipeline.cli.online import check_online
 
-        problems += check_online(place, checked)
+        problems += check_online(place, checked, domains)
     trouble = None
     suppressed = 0
     try:
-        suppressed = len(suppressed_keys(place, [recipient.address.key for recipient in checked.ready]))
+        suppressed = count_suppressed(place, (recipient.address.key for recipient in checked.recipients()))
     except CampaignError as unwritable:
         trouble = unwritable
     if voice.json:
@@ -112,16 +120,15 @@ def _words(checked: Checked, problems: Sequence[Problem], *, suppressed: int, re
     from pipeline.cli.telling import counted
     from pipeline.problem import errors
 
-    languages = Counter(recipient.language for recipient in checked.ready)
-    intake, letters = checked.intake, counted(len(checked.ready), "letter")
-    each = ", ".join(f"{number} {language}" for language, number in sorted(languages.items()))
+    intake, letters = checked.intake, counted(checked.letters, "letter")
+    each = ", ".join(f"{number} {language}" for language, number in sorted(checked.by_language.items()))
     yield f"{intake.file}: {counted(intake.rows, 'row')}, {letters} can be written" + (
         f" ({each})" if each else ""
     )
     for number, word in (
         (intake.rejected, "rejected"),
         (intake.duplicates, "merged into an equal row"),
-        (len(intake.excluded), "left out by exclude = yes"),
+        (intake.left_out, "left out by exclude = yes"),
         (suppressed, "suppressed: not to be written to"),
     ):
         if number:
@@ -143,11 +150,11 @@ def _document(checked: Checked | None, problems: Sequence[Problem], *, suppresse
         "ok": not errors(problems),
         "recipients": {
             "rows": intake.rows if intake else 0,
-            "accepted": len(intake.recipients) if intake else 0,
+            "accepted": intake.accepted if intake else 0,
             "rejected": intake.rejected if intake else 0,
             "duplicates": intake.duplicates if intake else 0,
             "suppressed": suppressed,
         },
-        "letters": len(checked.ready) if checked else 0,
+        "letters": checked.letters if checked else 0,
         "problems": [problem_json(problem) for problem in problems],
     }

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 
 from pipeline.cli.folder import Checked
-from pipeline.cli.outlook import Outlook, last_departure, look_ahead
+from pipeline.cli.outlook import Outlook, departures, last_departure, look_ahead
 from pipeline.cli.pacing import effective_limits, show_limits
 from pipeline.cli.place import Place, Voice
 from pipeline.cli.sending import Wishes
@@ -14,7 +13,7 @@ from pipeline.cli.suppressions import suppressed_keys
 from pipeline.cli.telling import ask, counted, err, table
 from pipeline.delivery.letter import State
 from pipeline.errors import Unusable
-from pipeline.store import history
+from pipeline.store.upcoming import in_order
 from pipeline.store.world import World
 
 
@@ -23,11 +22,11 @@ def confirm(place: Place, world: World, checked: Checked, wishes: Wishes, voice:
 
     Raises Unusable when it is not typed or nobody is there to type it; nothing was released then.
     """
+    barred = suppressed_keys(place, (recipient.address.key for recipient in checked.recipients()))
     with world.campaign.reading() as connection:
-        lines = history.letters_in(connection, [State.PLANNED, State.QUEUED])
-    barred = suppressed_keys(place, [recipient.address.key for recipient in checked.ready])
-    outlook = look_ahead(lines, checked, wishes, barred=barred, now=place.clock.now())
-    new = sum(one.line.state is State.PLANNED for one in outlook.going)
+        letters = in_order(connection, [State.PLANNED, State.QUEUED])
+        outlook = look_ahead(letters, checked, wishes, barred=barred, now=place.clock.now())
+    new = outlook.new
     if not new:
         return
     if voice.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -45,14 +44,13 @@ def confirm(place: Place, world: World, checked: Checked, wishes: Wishes, voice:
 
 def _facts(place: Place, checked: Checked, outlook: Outlook, new: int) -> list[tuple[str, str]]:
     settings, now = checked.settings, place.clock.now()
-    languages = Counter(one.line.language for one in outlook.going)
-    before = len(outlook.going) - new
-    per_language = ", ".join(f"{language} {number}" for language, number in sorted(languages.items()))
+    before = outlook.leaving - new
+    per_language = ", ".join(f"{language} {number}" for language, number in sorted(outlook.languages.items()))
     number = f"{new} new" + (f", {before} queued before" if before else "") + f" ({per_language})"
-    suppressed = sum(why.startswith("suppressed") for _, why in outlook.staying)
-    if suppressed:
-        number += f"; {suppressed} more suppressed"
-    end = last_departure(outlook.going, checked, now=now).astimezone(settings.timezone)
+    if outlook.suppressed:
+        number += f"; {outlook.suppressed} more suppressed"
+    whens = departures(outlook.going, checked, now=now)
+    end = last_departure(outlook, whens, now=now).astimezone(settings.timezone)
     done = f"about {end:%Y-%m-%d %H:%M} {settings.timezone.key}, if the relay keeps up"
     return [
         ("Campaign", settings.name),

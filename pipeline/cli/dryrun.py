@@ -1,15 +1,18 @@
-"""`campaign send --dry-run`: who would get what, when, and why not. The plan is made and taken back."""
+"""`campaign send --dry-run`: who would get what, when, and why not. The plan is made and taken back.
+
+Limits: of a long list the first `MOST_SHOWN` lines of either kind are shown and the others counted.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from pipeline.cli.folder import Checked, draft_of
-from pipeline.cli.outlook import Outlook, departures, look_ahead
+from pipeline.cli.outlook import Outlook, departures, last_departure, look_ahead
 from pipeline.cli.pacing import effective_limits, relay_words, show_limits
 from pipeline.cli.place import Place, Voice
 from pipeline.cli.sending import Wishes, bring_in_line, is_paused, no_longer_suppressed
@@ -18,15 +21,16 @@ from pipeline.cli.telling import SCHEMA, counted, moment, next_step, out, out_js
 from pipeline.clock import to_us
 from pipeline.delivery.letter import State
 from pipeline.errors import ExitCode
-from pipeline.store import history
-from pipeline.store.history import LetterLine
+from pipeline.store.upcoming import Upcoming, in_order
+
+MOST_SHOWN = 5_000  # lines; beyond them letters are counted
 
 
 @dataclass(frozen=True, slots=True)
 class _Departure:
     """A letter that would go."""
 
-    line: LetterLine
+    letter: Upcoming
     subject: str
     when: datetime
 
@@ -34,34 +38,41 @@ class _Departure:
 def show_dry_run(place: Place, checked: Checked, wishes: Wishes, voice: Voice) -> int:
     """Show what a send would do; return the exit code."""
     now = place.clock.now()
-    lines, paused = _planned(place, checked)
-    barred = suppressed_keys(place, [recipient.address.key for recipient in checked.ready])
-    outlook = look_ahead(lines, checked, wishes, barred=barred, now=now)
+    outlook, paused = _planned(place, checked, wishes, now)
     whens = departures(outlook.going, checked, now=now)
-    leaving = sorted(
-        (
-            _Departure(one.line, checked.composer.render(draft_of(one.recipient)).subject, when)
-            for one, when in zip(outlook.going, whens, strict=True)
-        ),
-        key=lambda departure: departure.when,
-    )
+    first = sorted(zip(outlook.going, whens, strict=True), key=lambda one: one[1])[:MOST_SHOWN]
+    subjects = _subjects(checked, {letter.key for letter, _ in first})
+    leaving = [_Departure(letter, subjects.get(letter.key, ""), when) for letter, when in first]
     if voice.json:
         out_json(_document(place, leaving, outlook, paused, now))
     else:
-        _show(place, checked, leaving, outlook, paused, now)
+        _show(place, checked, leaving, outlook, paused, last_departure(outlook, whens, now=now), now)
     return int(ExitCode.DONE)
 
 
-def _planned(place: Place, checked: Checked) -> tuple[list[LetterLine], str]:
-    """Plan as a send would, read the outcome, and take it back; also return why all sending is paused."""
+def _planned(place: Place, checked: Checked, wishes: Wishes, now: datetime) -> tuple[Outlook, str]:
+    """Plan as a send would, look ahead, and take the plan back; also return why all sending is paused."""
+    barred = suppressed_keys(place, (recipient.address.key for recipient in checked.recipients()))
     with opened(place) as world:
         freed = no_longer_suppressed(world)
         with world.campaign.writing() as connection:
             now_us = to_us(place.clock.now())
             bring_in_line(place, world, checked, connection, freed=freed, now_us=now_us)
-            lines = history.letters_in(connection, list(State))
+            letters = in_order(connection, list(State))
+            outlook = look_ahead(letters, checked, wishes, barred=barred, now=now)
             connection.rollback()
-        return lines, is_paused(world)
+        return outlook, is_paused(world)
+
+
+def _subjects(checked: Checked, keys: Collection[str]) -> dict[str, str]:
+    """Return the subjects of the letters to some recipients, by recipient key."""
+    found: dict[str, str] = {}
+    for recipient in checked.recipients() if keys else ():
+        if recipient.address.key in keys:
+            found[recipient.address.key] = checked.composer.render(draft_of(recipient)).subject
+            if len(found) == len(keys):
+                break
+    return found
 
 
 def _show(
@@ -70,6 +81,7 @@ def _show(
     leaving: Sequence[_Departure],
     outlook: Outlook,
     paused: str,
+    end: datetime,
     now: datetime,
 ) -> None:
     settings, width = place.settings, terminal_width(sys.stdout)
@@ -84,22 +96,26 @@ def _show(
         )
 
     if leaving:
-        body = [(shown(one.when), one.line.email, one.line.language, one.subject) for one in leaving]
+        body = [(shown(one.when), one.letter.email, one.letter.language, one.subject) for one in leaving]
         for text in table([("when", "to", "in", "subject"), *body], width=width):
             out(text)
+        _tell_more(outlook.leaving - len(leaving))
         out()
     if outlook.staying or checked.intake.excluded:
         out("not now:")
         left_out = [
-            (one.email, f"left out by exclude = yes (line {one.line})") for one in checked.intake.excluded
+            (one.email, f"left out by exclude = yes (line {one.line})")
+            for one in checked.intake.excluded[:MOST_SHOWN]
         ]
-        for text in table([*((line.email, why) for line, why in outlook.staying), *left_out]):
+        staying = [(letter.email, why) for letter, why in outlook.staying[:MOST_SHOWN]]
+        for text in table([*staying, *left_out]):
             out(f"  {text}")
+        _tell_more(outlook.not_leaving + checked.intake.left_out - len(staying) - len(left_out))
         out()
-    letters, relay = counted(len(leaving), "letter"), relay_words(settings.relay)
+    letters, relay = counted(outlook.leaving, "letter"), relay_words(settings.relay)
     out(f"{letters} would go through {relay}; limits: {show_limits(effective_limits(settings))}")
-    if leaving and leaving[-1].when > now:
-        last = leaving[-1].when.astimezone(zone)
+    if leaving and end > now:
+        last = end.astimezone(zone)
         out(f"the last one {last:%a %d %b %Y %H:%M:%S} {zone.key}, if the relay keeps up")
     if paused:
         out(f"but all sending is paused: {paused}")
@@ -107,6 +123,11 @@ def _show(
     next_step(
         "`campaign preview` to read them, `campaign send` to send them" if leaving else "`campaign status`"
     )
+
+
+def _tell_more(number: int) -> None:
+    if number:
+        out(f"... and {number} more")
 
 
 def _document(
@@ -120,17 +141,19 @@ def _document(
         "paused": paused,
         "would_send": [
             {
-                "to": one.line.email,
-                "language": one.line.language,
+                "to": one.letter.email,
+                "language": one.letter.language,
                 "subject": one.subject,
-                "line": one.line.line,
+                "line": one.letter.line,
                 "when": moment(one.when),
             }
             for one in leaving
         ],
         "would_not_send": [
             {"to": line.email, "line": line.line, "state": str(line.state), "why": why}
-            for line, why in outlook.staying
+            for line, why in outlook.staying[:MOST_SHOWN]
         ],
+        "would_send_more": outlook.leaving - len(leaving),
+        "would_not_send_more": max(0, outlook.not_leaving - MOST_SHOWN),
         "at": moment(now),
     }

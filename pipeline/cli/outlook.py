@@ -5,8 +5,9 @@ Limits: what earlier runs have used up of a quota is not looked at; see `deliver
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from pipeline.cli.folder import Checked
@@ -15,80 +16,80 @@ from pipeline.cli.sending import Wishes
 from pipeline.cli.telling import local_moment
 from pipeline.delivery.forecast import Passing, forecast
 from pipeline.delivery.letter import State
-from pipeline.recipients.rows import Recipient
-from pipeline.store.history import LetterLine
+from pipeline.store.upcoming import Upcoming
 
 LOOKED_AT = 20_000  # letters that pass one by one; the end of a longer queue is extrapolated
 
 
-@dataclass(frozen=True, slots=True)
-class Going:
-    """A letter that would go, and its recipient."""
-
-    line: LetterLine
-    recipient: Recipient
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outlook:
-    """``going`` in the order of the queue; ``staying`` with the reason."""
+    """The first letters that would go, in the order of the queue, the first that would not, and all of them
+    as numbers.
+    """
 
-    going: Sequence[Going]
-    staying: Sequence[tuple[LetterLine, str]]
+    going: list[Upcoming] = field(default_factory=list)  # at most `LOOKED_AT`
+    staying: list[tuple[Upcoming, str]] = field(default_factory=list)  # with the reason; as many
+    leaving: int = 0
+    not_leaving: int = 0
+    new: int = 0  # of those that leave
+    suppressed: int = 0  # of those that do not
+    languages: Counter[str] = field(default_factory=Counter)  # of those that leave
+
+    def goes(self, letter: Upcoming) -> None:
+        """Count a letter that would go."""
+        self.leaving += 1
+        self.new += letter.state is State.PLANNED
+        self.languages[letter.language] += 1
+        if len(self.going) < LOOKED_AT:
+            self.going.append(letter)
+
+    def stays(self, letter: Upcoming, why: str) -> None:
+        """Count one that would not."""
+        self.not_leaving += 1
+        self.suppressed += why.startswith("suppressed")
+        if len(self.staying) < LOOKED_AT:
+            self.staying.append((letter, why))
 
 
 def look_ahead(
-    lines: Sequence[LetterLine],
+    letters: Iterable[Upcoming],
     checked: Checked,
     wishes: Wishes,
     *,
     barred: Collection[str],
     now: datetime,
 ) -> Outlook:
-    """Sort ``lines`` into those that a send would take now and the others; ``barred`` are suppressed keys."""
-    recipients = {recipient.address.wire: recipient for recipient in checked.ready}
-    going: list[Going] = []
-    staying: list[tuple[LetterLine, str]] = []
-    for line in sorted(lines, key=_place_in_queue):
-        recipient = recipients.get(line.email)
-        if wishes.only is not None and (recipient is None or recipient.address.key not in wishes.only):
+    """Sort letters, given in the order of the queue, into those that a send would take now and the others.
+
+    ``barred`` are suppressed keys.
+    """
+    outlook = Outlook()
+    for letter in letters:
+        if wishes.only is not None and letter.key not in wishes.only:
             continue
-        suppressed = recipient is not None and recipient.address.key in barred
-        why = _why_not(line, checked, wishes, suppressed=suppressed, now=now)
-        if why or recipient is None:
-            staying.append((line, why or f"its row is gone ({line.state})"))
-        elif wishes.most is not None and len(going) >= wishes.most:
-            staying.append((line, f"beyond --limit {wishes.most}"))
+        if why := _why_not(letter, checked, wishes, suppressed=letter.key in barred, now=now):
+            outlook.stays(letter, why)
+        elif wishes.most is not None and outlook.leaving >= wishes.most:
+            outlook.stays(letter, f"beyond --limit {wishes.most}")
         else:
-            going.append(Going(line, recipient))
-    return Outlook(going, staying)
+            outlook.goes(letter)
+    return outlook
 
 
-def departures(going: Sequence[Going], checked: Checked, *, now: datetime) -> list[datetime]:
+def departures(going: Sequence[Upcoming], checked: Checked, *, now: datetime) -> list[datetime]:
     """Return when each letter would leave at the earliest."""
     settings = checked.settings
-    passing = [
-        Passing(one.recipient.address.key, one.recipient.address.domain, one.recipient.timezone)
-        for one in going
-    ]
+    passing = [Passing(one.key, one.domain, one.timezone) for one in going]
     return forecast(passing, effective_limits(settings), zone=settings.timezone, now=now)
 
 
-def last_departure(going: Sequence[Going], checked: Checked, *, now: datetime) -> datetime:
-    """Return about when the last one would leave."""
-    looked_at = going[:LOOKED_AT]
-    last = max(departures(looked_at, checked, now=now), default=now)
-    return now + (last - now) * (len(going) / len(looked_at)) if looked_at else now
+def last_departure(outlook: Outlook, whens: Sequence[datetime], *, now: datetime) -> datetime:
+    """Return about when the last one would leave; ``whens`` are the departures of ``outlook.going``."""
+    last = max(whens, default=now)
+    return now + (last - now) * (outlook.leaving / len(whens)) if whens else now
 
 
-def _place_in_queue(line: LetterLine) -> tuple[bool, datetime, int, int]:
-    """Return what the queue is ordered by: queued before planned, by due time; planned as in the list."""
-    if line.state is State.QUEUED:
-        return False, line.due_at or line.planned_at, line.id, 0
-    return True, line.planned_at, line.line, line.id
-
-
-def _why_not(line: LetterLine, checked: Checked, wishes: Wishes, *, suppressed: bool, now: datetime) -> str:
+def _why_not(line: Upcoming, checked: Checked, wishes: Wishes, *, suppressed: bool, now: datetime) -> str:
     """Return why a letter would not go now; "" when it would."""
     zone = checked.settings.timezone
     match line.state:

@@ -12,7 +12,7 @@ from pipeline.cli.place import Place
 from pipeline.errors import Unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator
 
     from pipeline.cli.folder import Checked
     from pipeline.recipients.rows import Recipient
@@ -53,9 +53,9 @@ def preview(
     if out_dir is not None:
         names = _write(checked, chosen, out_dir, place)
         if json:
-            out_json({"schema": SCHEMA, "written": names})
-        elif not quiet:
-            out(f"{counted(len(names), 'letter')} written to {out_dir}")
+            out_json({"schema": SCHEMA, "written": list(names)})
+        elif (written := sum(1 for _ in names)) and not quiet:
+            out(f"{counted(written, 'letter')} written to {out_dir}")
             next_step("open them in a mail program; `campaign send --to YOUR-ADDRESS` for a test copy")
         return
     if open_:
@@ -71,29 +71,28 @@ def preview(
     next_step("`campaign send --to YOUR-ADDRESS` for a test copy, `campaign send --dry-run` for all of them")
 
 
-def _chosen(checked: Checked, who: str | None, *, everyone: bool) -> Sequence[Recipient]:
+def _chosen(checked: Checked, who: str | None, *, everyone: bool) -> Iterable[Recipient]:
+    """Return the letters to show; those of a long list come one by one."""
     from pipeline.cli.deciding import spellings
 
-    if not checked.ready:
+    if not checked.letters:
         raise Unusable("there is no letter that could be shown", "`campaign check` says what is wrong")
     if who is None:
-        firsts = {recipient.language: recipient for recipient in reversed(checked.ready)}
-        return (
-            checked.ready
-            if everyone
-            else [firsts[name] for name in checked.settings.languages if name in firsts]
-        )
+        if everyone:
+            return checked.recipients()
+        firsts = checked.first_of_each_language()
+        return [firsts[name] for name in checked.settings.languages if name in firsts]
     names = spellings(who)
-    found = [r for r in checked.ready if r.address.key in names]
-    if not found:
-        found = [r for r in checked.ready if r.language == who]
-        found = found if everyone else found[:1]
-    if not found:
+    if found := [one for one in checked.recipients() if one.address.key in names]:
+        return found
+    if not checked.by_language[who]:
         raise Unusable(
             f"nobody in {checked.intake.file} has the address {who}",
             f"give an address of the list, or a language: {', '.join(checked.settings.languages)}",
         )
-    return found
+    if everyone:
+        return (one for one in checked.recipients() if one.language == who)
+    return [checked.first_of_each_language()[who]]
 
 
 def _lines(checked: Checked, recipient: Recipient) -> list[str]:
@@ -134,20 +133,19 @@ def _document(checked: Checked, recipient: Recipient) -> dict[str, object]:
     }
 
 
-def _write(checked: Checked, chosen: Sequence[Recipient], folder: Path, place: Place) -> list[str]:
+def _write(checked: Checked, chosen: Iterable[Recipient], folder: Path, place: Place) -> Iterator[str]:
+    """Write the letters; yield the names of the files as they are written."""
     from pipeline.cli.folder import draft_of
 
-    names = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for recipient in chosen:
             name = f"{recipient.line:06d}-{recipient.language}-{_plain(recipient.address.wire)}.eml"
             content = checked.composer.write(draft_of(recipient), now=place.clock.now())
             (folder / name).write_bytes(content)
-            names.append(name)
+            yield name
     except OSError as trouble:
         raise Unusable(f"{folder} cannot be written: {trouble.strerror}") from None
-    return names
 
 
 def _plain(address: str) -> str:
@@ -155,7 +153,7 @@ def _plain(address: str) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c in "@.-_") else "_" for c in address)[:80]
 
 
-def _open(checked: Checked, chosen: Sequence[Recipient], place: Place) -> None:
+def _open(checked: Checked, chosen: Iterable[Recipient], place: Place) -> None:
     import webbrowser
 
     from pipeline.cli.folder import draft_of

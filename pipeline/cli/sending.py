@@ -107,7 +107,7 @@ def bring_in_line(
         operator.resend_doubts(connection, now_us=now_us)
     operator.plan_again(connection, freed, now_us=now_us)
     planned = plan_letters(
-        checked.ready,
+        checked.recipients(),
         campaign=settings.key,
         author_domain=settings.author.address.domain,
         secret=world.secret,

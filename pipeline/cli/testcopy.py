@@ -69,7 +69,7 @@ def _in_sandbox(place: Place) -> bool:
 
 def _copies(place: Place, checked: Checked, me: Address) -> list[tuple[Letter, bytes]]:
     """Write one copy per language."""
-    firsts = {recipient.language: recipient for recipient in reversed(checked.ready)}
+    firsts = checked.first_of_each_language()
     now = place.clock.now()
     out_ = []
     for number, language in enumerate(sorted(firsts), 1):

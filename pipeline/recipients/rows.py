@@ -1,85 +1,434 @@
-"""Who is written to: recipients.csv as recipients and problems.
+"""Who is written to: recipients.csv as recipients and problems, a row at a time.
 
-Contract: `read_recipients` takes bytes and gives an `Intake`; it does no I/O but to look up time zones, and
-no content makes it raise. Every fault of the file becomes a `Problem` with the place of its cell; a bad row
-costs all its own problems and never stops the others. Every row is counted once: ``rows == len(recipients) +
-rejected + duplicates + len(excluded)``.
+Contract: a `Listing` reads a list as often as it is asked to and keeps no row of it, so its length costs time
+only. It does no I/O but to look up time zones and to call what opens the list anew, and no content makes it
+raise. Every fault of the file becomes a `Problem` with the place of its cell; a bad row costs all its own
+problems and never stops the others. Every row is counted once: ``rows == accepted + rejected + duplicates +
+excluded``.
 
-What a row goes through, in this order: read (`sheet`), as many cells as the header has, left out where it
-says ``exclude = yes``, every cell safe, address, role, language, time zone, lookalikes, the same address
-before.
+    clear()       the first pass: every row is checked; those that may share their address are held back
+    settled()     a second one where there are such: yields those that are let in; may withdraw earlier ones
+    findings()    what was found, once both have been read to their ends
+    recipients()  any later pass: those that were let in, in the order of the file
+
+What a row goes through, in this order: read (`sheet`), checked by itself (`row`, or `plain`, which is quick),
+compared with the others (`among`).
 
 Standards: RFC 4180; DESIGN 3 (identity) and 5 (columns); FAULTS 1, 6, 20, 25, 26 and the offline part of 27.
 
 Limits: `MAX_ROWS` rows and `MAX_CELL` characters a cell; after `MAX_PROBLEMS` problems only their number is
-told. Whether an attachment exists is not looked at here, nor is the DNS.
+told, and of the excluded rows the first `MAX_EXCLUDED` are named. Whether an attachment exists is not looked
+at here, nor is the DNS.
 """
 
 from __future__ import annotations
 
+import io
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, fields
+from itertools import chain, count
+from typing import cast
 
-from pipeline.mail.address import Address, AddressFault, parse_address, unsafe_character
+from pipeline.mail.address import Address
 from pipeline.problem import Problem, Severity, visible
-from pipeline.recipients.cells import MAX_CELL, Cells, cleaned, decoded_twice, fault_of_text, filled
-from pipeline.recipients.columns import KNOWN, header_faults, readable
-from pipeline.recipients.decoding import Undecodable, decode_list
-from pipeline.recipients.domains import meant_domain, mixed_scripts
-from pipeline.recipients.meant import meant_language, meant_timezone, timezones
-from pipeline.recipients.roles import refused_role
-from pipeline.recipients.sheet import DELIMITERS, Break, Place, Record, Sheet, header_delimiter
+from pipeline.recipients.among import (
+    LEAST_ROW,
+    Among,
+    Excluded,
+    Fingerprints,
+    Marks,
+    excluded_row,
+    near_key,
+    near_key_of,
+)
+from pipeline.recipients.cells import filled
+from pipeline.recipients.columns import header_faults, readable
+from pipeline.recipients.decoding import ListText, Opened, Undecodable
+from pipeline.recipients.gathered import Gathered, problem_at
+from pipeline.recipients.plain import PlainRows
+from pipeline.recipients.row import Frame, Recipient, Row, RowCheck, frame_of, tell_broken
+from pipeline.recipients.sheet import DELIMITERS, Place, Record, Run, Sheet, header_delimiter
+
+__all__ = [
+    "Excluded",
+    "Findings",
+    "Intake",
+    "Listing",
+    "Numbered",
+    "Recipient",
+    "place_of",
+    "read_recipients",
+    "row_problem",
+]
 
 MAX_ROWS = 1_000_000  # below the header, blank ones not counted
 MAX_PROBLEMS = 10_000
+MAX_EXCLUDED = 10_000
 
-_YES = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
 _EXCELS_LINE = re.compile(r'"?sep=[,;\t]?"?')  # Excel writes "sep=;" above the header, and hides it
-_BREAK_HINTS = {
-    Break.UNCLOSED: 'close it with ", and write a quote inside a quoted cell twice: ""',
-    Break.STRAY: 'write a quote inside a quoted cell twice: ""',
-    Break.TOO_LONG: "is a quote opened and not closed?",
-}
+
+Numbered = tuple[int, Recipient]  # a recipient, and which row of the list it is, from 1
 
 
 @dataclass(frozen=True, slots=True)
-class Recipient:
-    """One row that may be written to."""
-
-    line: int  # the first line of the row in the file, from 1
-    address: Address
-    language: str  # one of the languages that were given
-    name: str
-    timezone: str  # an IANA name; '' where the row says none
-    attachments: tuple[str, ...]  # as written; whether they may be attached is decided where they are read
-    values: Mapping[str, str]  # every column of the row, stripped, NFC, '' when empty
-
-
-@dataclass(frozen=True, slots=True)
-class Excluded:
-    """One row that says exclude = yes: it is left out, whatever else is wrong with it."""
-
-    line: int
-    email: str  # as written, safe to show
-    key: str  # '' where it is no address
-
-
-@dataclass(frozen=True, slots=True)
-class Intake:
+class Findings:
     """What became of a list."""
 
     rows: int  # below the header, blank ones not counted
-    recipients: tuple[Recipient, ...]
+    accepted: int
     rejected: int  # rows with at least one error
     duplicates: int  # rows that were merged into an equal one
-    excluded: tuple[Excluded, ...]
+    left_out: int  # rows that say exclude = yes
+    excluded: tuple[Excluded, ...]  # the first of them
     columns: tuple[str, ...]
     problems: tuple[Problem, ...]  # in the order of the file
     file: str
     delimiter: str  # the one the file was read with; '' where it could not be read
-    sheet: Sheet | None = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Intake(Findings):
+    """The same of a list that fits into memory, with its recipients."""
+
+    recipients: tuple[Recipient, ...] = ()
+    listing: Listing = field(kw_only=True, repr=False, compare=False)
+
+
+class Listing:
+    """A list that is read again and again."""
+
+    def __init__(
+        self,
+        opened: Opened,
+        *,
+        octets: int,
+        file: str,
+        languages: Sequence[str],
+        encoding: str = "utf-8",
+        delimiter: str = "auto",
+    ) -> None:
+        """Read the header.
+
+        Args:
+            opened: opens the list anew, at its first octet, and never another list.
+            octets: how long it is, at most.
+            file: its name, for the problems.
+            languages: the languages there are templates for; the first one is meant where a row says none.
+            encoding: how the file is written, see `pipeline.recipients.decoding.ENCODINGS`.
+            delimiter: ``,``, ``;``, a TAB (or the word), or ``auto``: what the header line is divided by.
+
+        Raises:
+            ValueError: ``languages`` is empty. Never for what the file holds.
+        """
+        if not languages:
+            raise ValueError("a campaign needs at least one language")
+        self.file = file
+        self._text = ListText(opened, file=file, encoding=encoding)
+        self._octets = octets
+        self._frame: Frame | None = None
+        self._sheet: Sheet | None = None
+        self._unread: Problem | None = None
+        self._gathered = Gathered(file, None, most=MAX_PROBLEMS)
+        self._header = 0  # its line
+        self._last = (0, "")  # line and text of the row that was read last
+        self._doubtful: set[str] = set()  # near keys that more than one row may have
+        self._held = Marks()  # rows that were held back for that
+        self._not_let_in = Marks()
+        self._excluded: list[Excluded] = []
+        self._left_out = 0
+        self._rows = self._accepted = self._rejected = self._duplicates = 0
+        self.withdrawn: list[Numbered] = []  # let in by `clear` or `settled`, and rejected after all
+        try:
+            self._sheet = self._divided(delimiter)
+            if self._sheet is not None:
+                self._gathered = Gathered(file, self._sheet, most=MAX_PROBLEMS)
+                self._frame = self._read_header(self._sheet, languages)
+        except Undecodable as fault:
+            self._unread = fault.problem
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns, as far as the header could be read."""
+        return self._frame.columns if self._frame and self._unread is None else ()
+
+    @property
+    def _has_addresses(self) -> bool:
+        """Whether the rows can be read at all."""
+        return self._frame is not None and "email" in self._frame.at
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether rows were held back, so that `settled` has to be read."""
+        return bool(self._doubtful) and self._unread is None
+
+    def clear(self) -> Iterator[Numbered]:
+        """Check every row; yield those without an error whose address was not there before.
+
+        What is yielded counts for nothing if the file turns out not to be decodable further down: `findings`
+        then has one problem and no recipient.
+        """
+        if not self._has_addresses:
+            self._decode_all()
+            return
+        seen = Fingerprints(min(MAX_ROWS, self._octets // LEAST_ROW + 1)).seen
+        try:
+            for number, recipient, row in self._passed(self._gathered):
+                self._rows = number
+                if recipient is not None:
+                    address: Address | None = recipient.address
+                elif row is None:  # it could not be read
+                    self._rejected += 1
+                    continue
+                elif row.excluded:
+                    self._exclude(row, seen)
+                    continue
+                else:
+                    address = row.address
+                if address is not None and seen(near := near_key_of(address)):
+                    self._doubtful.add(near)
+                    self._held.add(number)
+                elif recipient is None:
+                    self._rejected += 1
+                else:
+                    self._accepted += 1
+                    yield number, recipient
+        except Undecodable as fault:
+            self._unread = fault.problem
+            return
+        if self._rows == MAX_ROWS:
+            self._decode_all()
+        if not self._rows:
+            severity = Severity.WARNING
+            self._gathered.tell_file("no-rows", "there is no recipient below the header", severity=severity)
+
+    def settled(self) -> Iterator[Numbered]:
+        """Decide on the rows that were held back; yield those that are let in. See also ``withdrawn``."""
+        if not self.doubtful or self._frame is None:
+            return
+        among = Among(self._frame.at, self._gathered)
+        for number, recipient, row in self._passed(self._muted(), concerning=self._doubtful):
+            if row is not None and row.excluded:
+                if near_key(excluded_row(row).key) in self._doubtful:
+                    among.exclude(row)
+                continue
+            address = recipient.address if recipient is not None else row.address if row is not None else None
+            if address is None or near_key_of(address) not in self._doubtful:
+                continue
+            if row is None and recipient is not None:
+                row = self._as_row(recipient)
+            assert row is not None
+            outcome = among.place(number, row)
+            if outcome.withdrawn is not None:
+                self._withdraw(outcome.withdrawn)
+            if number not in self._held:
+                continue
+            self._accepted += outcome.let_in
+            self._rejected += outcome.rejected
+            self._duplicates += outcome.merged
+            if recipient is not None:
+                if outcome.let_in:
+                    yield number, recipient
+                else:
+                    self._not_let_in.add(number)
+        among.end()
+
+    def recipients(self) -> Iterator[Numbered]:
+        """Yield the recipients that were let in, in the order of the file; once `settled` has been read."""
+        if self._unread is not None or not self._has_addresses:
+            return
+        for number, recipient, _ in self._passed(self._muted()):
+            if recipient is not None and number not in self._not_let_in:
+                yield number, recipient
+
+    def findings(self) -> Findings:
+        """Return what was found."""
+        if self._unread is not None or self._sheet is None:
+            problems = (self._unread,) if self._unread else self._gathered.result()
+            return Findings(0, 0, 0, 0, 0, (), (), problems, self.file, "")
+        return Findings(
+            rows=self._rows,
+            accepted=self._accepted,
+            rejected=self._rejected,
+            duplicates=self._duplicates,
+            left_out=self._left_out,
+            excluded=tuple(self._excluded),
+            columns=self.columns,
+            problems=self._gathered.result(),
+            file=self.file,
+            delimiter=self._sheet.delimiter,
+        )
+
+    def place_of(self, line: int, column: str = "email") -> Place:
+        """Return where a cell of a row stands: at once for the row yielded last, else the file is read again.
+
+        Args:
+            line: ``Recipient.line``.
+            column: one of ``columns``; of any other name the row's beginning is meant.
+        """
+        if self._sheet is None or self._unread is not None:
+            return Place(0, 0, "")
+        record, index = self._found(self._sheet, line, column)
+        return self._sheet.place_in(record, index)
+
+    def problem(
+        self,
+        line: int,
+        column: str,
+        code: str,
+        message: str,
+        *,
+        hint: str = "",
+        severity: Severity = Severity.ERROR,
+    ) -> Problem:
+        """Return a problem that points at a cell of a row, for later stages; arguments as `place_of`."""
+        if self._sheet is None or self._unread is not None:
+            return Problem(self.file, 0, 0, code, message, hint, severity)
+        record, index = self._found(self._sheet, line, column)
+        return problem_at(self.file, self._sheet, record, index, code, message, hint, severity)
+
+    def _found(self, sheet: Sheet, line: int, column: str) -> tuple[Record, int]:
+        index = self.columns.index(column) if column in self.columns else 0
+        if line == self._last[0]:
+            return Record(*self._last, ()), index
+        try:
+            return sheet.record_at(line), index
+        except Undecodable:  # it has changed since
+            return Record(line, "", ()), 0
+
+    # The header
+
+    def _divided(self, delimiter: str) -> Sheet | None:
+        """Find out what divides the cells; None, and a problem, where it is nothing we know."""
+        separator = "\t" if delimiter.lower() == "tab" else delimiter
+        if separator == "auto":
+            separator = header_delimiter(self._text.lines())
+        elif separator not in DELIMITERS:
+            for _ in self._text.lines():  # what the file is comes first
+                pass
+            message = f'no such delimiter: "{visible(delimiter, limit=20)}"'
+            self._gathered.tell_file("unknown-delimiter", message, 'use "auto", ",", ";" or "tab"')
+            return None
+        return Sheet(self._text.lines, separator)
+
+    def _read_header(self, sheet: Sheet, languages: Sequence[str]) -> Frame | None:
+        """Tell what is wrong with the header; return what the rows below it have in common."""
+        with closing(sheet.records()) as records:
+            record = _header_in(records)
+        if record is None:
+            hint = "the first line names the columns: email,language,name"
+            self._gathered.tell_file("empty-file", "the file is empty", hint)
+            return None
+        if record.broken:
+            tell_broken(record, self._gathered)
+            return None
+        names = tuple(unicodedata.normalize("NFC", cell) for cell in record.cells)
+        self._header = record.line
+        for index, code, message, hint in header_faults(names):
+            self._gathered.tell(record, index, code, message, hint)
+        return frame_of(readable(names), sheet.delimiter, languages)
+
+    # The rows
+
+    def _muted(self) -> Gathered:
+        """Return where problems go that were told in an earlier pass."""
+        return Gathered(self.file, None, most=0)
+
+    def _decode_all(self) -> None:
+        """Whether a list can be decoded counts also where its rows do not."""
+        try:
+            for _ in self._text.lines() if self._unread is None and self._sheet is not None else ():
+                pass
+        except Undecodable as fault:
+            self._unread = fault.problem
+
+    def _passed(
+        self, gathered: Gathered, *, concerning: Collection[str] = ()
+    ) -> Iterator[tuple[int, Recipient | None, Row | None]]:
+        """Yield each row: its number, its recipient where nothing is wrong, its checks if it went the whole
+        way.
+
+        Rows of other near keys than ``concerning``, if that is given, may be left out.
+        """
+        assert self._frame is not None
+        assert self._sheet is not None
+        quick, check, number = PlainRows(self._frame), RowCheck(self._frame, gathered), 0
+        for part in self._sheet.parts():
+            found: Iterable[Recipient | Sequence[str] | None]
+            if isinstance(part, Record):
+                texts, found = [part.text], (part.cells,)
+            else:
+                texts = part.texts
+                found = _concerned(quick, part, concerning) if concerning else quick.found_in(part)
+            for line, text, one in zip(count(part.line), texts, found, strict=False):
+                if line <= self._header:
+                    continue
+                record = None
+                if type(one) is not Recipient and one is not None:
+                    record = (
+                        part if isinstance(part, Record) else Record(line, text, tuple(cast(list[str], one)))
+                    )
+                    if not record.broken and not filled(record.cells):
+                        continue
+                if number == MAX_ROWS:
+                    message = f"there are more than {MAX_ROWS} rows"
+                    gathered.tell(Record(line, text, ()), 0, "too-many-rows", message, "split the list")
+                    return
+                number += 1
+                if one is None:
+                    continue
+                self._last = line, text
+                if record is None:
+                    yield number, cast(Recipient, one), None
+                elif check.unfit(record):
+                    yield number, None, None
+                else:
+                    row = check.row(record)
+                    yield number, row.recipient, row
+
+    def _exclude(self, row: Row, seen: Callable[[str], bool]) -> None:
+        """Count a row that is left out; other rows with its address are looked at together with it."""
+        excluded = excluded_row(row)
+        self._left_out += 1
+        if len(self._excluded) < MAX_EXCLUDED:
+            self._excluded.append(excluded)
+        if excluded.key and seen(near := near_key(excluded.key)):
+            self._doubtful.add(near)
+
+    def _withdraw(self, first: Numbered) -> None:
+        """Take back a row whose address another row has, with other words."""
+        self._not_let_in.add(first[0])
+        self._accepted -= 1
+        self._rejected += 1
+        self.withdrawn.append(first)
+
+    def _as_row(self, recipient: Recipient) -> Row:
+        """Return a row that went the quick way as if it had gone the whole one."""
+        record = Record(*self._last, ())
+        return Row(record, recipient.values, recipient.address, recipient, language=recipient.language)
+
+
+def _concerned(
+    quick: PlainRows, run: Run, keys: Collection[str]
+) -> Iterator[Recipient | Sequence[str] | None]:
+    """Yield what `PlainRows.found_in` does, but None for rows with another near key than ``keys``."""
+    for line, text, cells in zip(count(run.line), run.texts, run.cells, strict=False):
+        address = quick.address(cells)
+        if address is not None and near_key_of(address) not in keys:
+            yield None
+        else:
+            yield from quick.found_in(Run(line, [text], [cells]))
+
+
+def _header_in(records: Iterator[Record]) -> Record | None:
+    """Return the first record that is not blank; the one behind it where Excel has told its delimiter."""
+    filled_ones = (record for record in records if record.broken or filled(record.cells))
+    first = next(filled_ones, None)
+    if first is not None and _EXCELS_LINE.fullmatch(first.text.strip()):
+        return next(filled_ones, None)
+    return first
 
 
 def read_recipients(
@@ -90,46 +439,27 @@ def read_recipients(
     encoding: str = "utf-8",
     delimiter: str = "auto",
 ) -> Intake:
-    """Read a list.
-
-    Args:
-        data: the whole file.
-        file: its name, for the problems.
-        languages: the languages there are templates for; the first one is meant where a row says none.
-        encoding: how the file is written, see `pipeline.recipients.decoding.ENCODINGS`.
-        delimiter: ``,``, ``;``, a TAB (or the word), or ``auto``: what the header line is divided by.
-
-    Raises:
-        ValueError: ``languages`` is empty. Never for what the file holds.
-    """
-    if not languages:
-        raise ValueError("a campaign needs at least one language")
-    try:
-        text = decode_list(data, file=file, encoding=encoding)
-    except Undecodable as fault:
-        return _unread(file, fault.problem)
-    separator = "\t" if delimiter.lower() == "tab" else delimiter
-    if separator != "auto" and separator not in DELIMITERS:
-        message = f'no such delimiter: "{visible(delimiter, limit=20)}"'
-        return _unread(
-            file, Problem(file, 0, 0, "unknown-delimiter", message, 'use "auto", ",", ";" or "tab"')
-        )
-    sheet = Sheet(text, header_delimiter(text) if separator == "auto" else separator)
-    return _Reading(sheet, file, languages).intake()
+    """Read a list that is in memory already; arguments and errors as `Listing`."""
+    listing = Listing(
+        lambda: io.BytesIO(data),
+        octets=len(data),
+        file=file,
+        languages=languages,
+        encoding=encoding,
+        delimiter=delimiter,
+    )
+    for _ in chain(listing.clear(), listing.settled()):
+        pass
+    findings = listing.findings()
+    found = {one.name: getattr(findings, one.name) for one in fields(findings)}
+    return Intake(
+        **found, recipients=tuple(recipient for _, recipient in listing.recipients()), listing=listing
+    )
 
 
 def place_of(intake: Intake, line: int, column: str = "email") -> Place:
-    """Return where a cell of a row stands, for a problem found later on.
-
-    Args:
-        intake: what `read_recipients` gave.
-        line: ``Recipient.line``.
-        column: one of ``intake.columns``; of any other name the row's beginning is meant.
-    """
-    if intake.sheet is None:
-        return Place(0, 0, "")
-    index = intake.columns.index(column) if column in intake.columns else 0
-    return intake.sheet.place(line, index)
+    """Return where a cell of a row stands, for a problem found later on; see `Listing.place_of`."""
+    return intake.listing.place_of(line, column)
 
 
 def row_problem(
@@ -142,397 +472,5 @@ def row_problem(
     hint: str = "",
     severity: Severity = Severity.ERROR,
 ) -> Problem:
-    """Return a problem that points at a cell of a row, for later stages; arguments as `place_of`."""
-    place = place_of(intake, line, column)
-    return Problem(intake.file, place.line, place.column, code, message, hint, severity, place.source)
-
-
-def _unread(file: str, problem: Problem) -> Intake:
-    return Intake(0, (), 0, 0, (), (), (problem,), file, "", None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One row after its own checks, before it is compared with the others."""
-
-    record: Record
-    values: Cells
-    address: Address | None
-    recipient: Recipient | None  # None: it has an error, or is excluded
-    excluded: bool = False
-    language: str = ""
-
-
-@dataclass(slots=True)
-class _First:
-    """The first row with some address."""
-
-    line: int
-    values: Cells
-    language: str
-    position: int  # among the recipients; -1 where it was rejected
-
-
-class _Gathered:
-    """The problems of one file, bounded."""
-
-    def __init__(self, file: str) -> None:
-        self.file = file
-        self.found: list[Problem] = []
-        self.errors = 0
-        self.untold = 0
-        self.untold_errors = 0
-
-    def add(self, problem: Problem) -> None:
-        self.found.append(problem)
-        self.errors += problem.severity is Severity.ERROR
-
-    def count_only(self, severity: Severity) -> None:
-        self.untold += 1
-        self.errors += severity is Severity.ERROR
-        self.untold_errors += severity is Severity.ERROR
-
-    def result(self) -> tuple[Problem, ...]:
-        found = sorted(self.found, key=lambda problem: (problem.line, problem.column))
-        if self.untold:
-            severity = Severity.ERROR if self.untold_errors else Severity.WARNING
-            message = f"{self.untold} more problems are not shown"
-            hint = f"mend the first {MAX_PROBLEMS} and check again"
-            found.append(Problem(self.file, 0, 0, "more-problems", message, hint, severity))
-        return tuple(found)
-
-
-class _Reading:
-    """One pass over one file: rows stream through `_rows`, what must be remembered is kept here."""
-
-    def __init__(self, sheet: Sheet, file: str, languages: Sequence[str]) -> None:
-        self._sheet = sheet
-        self._gathered = _Gathered(file)
-        self._languages = {language.casefold(): language for language in languages}
-        self._default = languages[0]
-        self._columns: tuple[str, ...] = ()
-        self._at: dict[str, int] = {}
-        self._recipients: list[Recipient | None] = []
-        self._excluded: list[Excluded] = []
-        self._firsts: dict[str, _First] = {}
-        self._near: dict[str, str] = {}
-        self._count = self._rejected = self._duplicates = 0
-
-    def intake(self) -> Intake:
-        """Read everything."""
-        records = self._sheet.records()
-        if self._read_header(records):
-            for row in self._rows(records):
-                self._place_among_others(row)
-            self._warn_of_half_excluded()
-            if not self._count:
-                self._tell_file(
-                    "no-rows", "there is no recipient below the header", severity=Severity.WARNING
-                )
-        return Intake(
-            rows=self._count,
-            recipients=tuple(recipient for recipient in self._recipients if recipient is not None),
-            rejected=self._rejected,
-            duplicates=self._duplicates,
-            excluded=tuple(self._excluded),
-            columns=self._columns,
-            problems=self._gathered.result(),
-            file=self._gathered.file,
-            delimiter=self._sheet.delimiter,
-            sheet=self._sheet,
-        )
-
-    # The header
-
-    def _read_header(self, records: Iterator[Record]) -> bool:
-        """Take the first line that is not blank; say whether the rows below can be read."""
-        record = next((record for record in records if record.broken or filled(record.cells)), None)
-        if record is not None and _EXCELS_LINE.fullmatch(record.text.strip()):
-            record = next((record for record in records if record.broken or filled(record.cells)), None)
-        if record is None:
-            hint = "the first line names the columns: email,language,name"
-            self._tell_file("empty-file", "the file is empty", hint)
-            return False
-        if record.broken:
-            self._tell_broken(record)
-            return False
-        names = tuple(unicodedata.normalize("NFC", cell) for cell in record.cells)
-        for index, code, message, hint in header_faults(names):
-            self._tell(record, index, code, message, hint)
-        self._columns = readable(names)
-        for index, name in enumerate(self._columns):
-            self._at.setdefault(name, index)
-        return "email" in self._at
-
-    # One row
-
-    def _rows(self, records: Iterator[Record]) -> Iterator[_Row]:
-        """Yield each row that could be read; count the others."""
-        for record in records:
-            if not record.broken and not filled(record.cells):
-                continue
-            if self._count == MAX_ROWS:
-                self._tell(
-                    record, 0, "too-many-rows", f"there are more than {MAX_ROWS} rows", "split the list"
-                )
-                return
-            self._count += 1
-            if record.broken:
-                self._tell_broken(record)
-                self._rejected += 1
-            elif len(record.cells) != len(self._columns):
-                self._tell_length(record)
-                self._rejected += 1
-            else:
-                yield self._row(record)
-
-    def _row(self, record: Record) -> _Row:
-        values = Cells(self._at, tuple(cleaned(cell) for cell in record.cells))
-        if _YES.get(values.get("exclude", "").lower()):
-            return _Row(record, values, None, None, excluded=True)
-        before = self._gathered.errors
-        unsafe = self._unsafe_cells(record, values)
-        self._flag(record, values, "exclude")
-        address = self._address(record, values) if "email" not in unsafe else None
-        language = self._language(record, values)
-        timezone = self._timezone(record, values) if "timezone" not in unsafe else ""
-        if self._gathered.errors != before or address is None:
-            return _Row(record, values, address, None, language=language)
-        files = tuple(part.strip() for part in values.get("attachments", "").split(";") if part.strip())
-        name = values.get("name", "")
-        recipient = Recipient(record.line, address, language, name, timezone, files, values)
-        return _Row(record, values, address, recipient, language=language)
-
-    def _unsafe_cells(self, record: Record, values: Cells) -> set[str]:
-        """Tell every cell that could harm a header, a terminal or a reader; return their columns."""
-        whole = record.text.rstrip("\r\n")
-        if self._sheet.delimiter == "\t":
-            whole = whole.replace("\t", ",")
-        if (
-            len(whole) <= MAX_CELL
-            and "=?" not in whole
-            and unsafe_character(whole) is None
-            and whole.isascii()
-        ):
-            return set()
-        unsafe: set[str] = set()
-        for name, index in self._at.items():
-            text = values[name]
-            if fault := fault_of_text(text, known=name in KNOWN):
-                self._tell(
-                    record, index, fault[0], f'column "{visible(name, limit=64)}" {fault[1]}', fault[2]
-                )
-                unsafe.add(name)
-            elif reads := decoded_twice(text):
-                message = f'"{visible(text, limit=40)}" reads as if it had been decoded wrongly'
-                hint = (
-                    f'was it "{visible(reads, limit=40)}"? then the file was converted twice; export it again'
-                )
-                self._tell(record, index, "decoded-twice", message, hint, Severity.WARNING)
-        return unsafe
-
-    def _address(self, record: Record, values: Cells) -> Address | None:
-        index = self._at["email"]
-        written = values["email"]
-        try:
-            address = parse_address(written)
-        except AddressFault as fault:
-            message = f'"{visible(written, limit=80)}" is not an address: {fault}' if written else str(fault)
-            hint = "" if written else "fill it in, remove the row, or set exclude = yes"
-            self._tell(record, index, "address", message, hint)
-            self._flag(record, values, "role_ok")
-            return None
-        role = refused_role(address.key)
-        if not self._flag(record, values, "role_ok") and role:
-            message = f'"{role}" is an address of machines or list commands, not of an office'
-            hint = "write to another address, or set role_ok = yes in this row"
-            self._tell(record, index, "role-address", message, hint)
-        self._warn_of_lookalikes(record, address)
-        return address
-
-    def _warn_of_lookalikes(self, record: Record, address: Address) -> None:
-        index = self._at["email"]
-        if meant := meant_domain(address.domain):
-            message = f'"{address.domain}" is one slip away from "{meant}"'
-            local = visible(address.written.rpartition("@")[0])
-            hint = f"did you mean {local}@{meant}? nothing is changed by itself"
-            self._tell(record, index, "domain-typo", message, hint, Severity.WARNING)
-        local = address.written.rpartition("@")[0]
-        if words := mixed_scripts(local) or mixed_scripts(address.domain_shown):
-            hint = f"on the wire it is {address.wire}; if that is not meant, type the address again"
-            self._tell(record, index, "mixed-scripts", f"the address holds {words}", hint, Severity.WARNING)
-
-    def _flag(self, record: Record, values: Cells, name: str) -> bool:
-        """Read a yes-or-no column; False where there is none."""
-        text = values.get(name, "")
-        answer = _YES.get(text.lower())
-        if answer is None:
-            message = f'{name} is "{visible(text, limit=40)}", neither yes nor no'
-            self._tell(record, self._at[name], "yes-or-no", message, "write yes or no, or leave it empty")
-        return bool(answer)
-
-    def _language(self, record: Record, values: Cells) -> str:
-        text = values.get("language", "")
-        if not text:
-            return self._default
-        if known := self._languages.get(text.casefold()):
-            return known
-        hint = f"templates exist for: {', '.join(sorted(self._languages.values()))}"
-        if meant := meant_language(text, self._languages):
-            hint = f'did you mean "{meant}"? {hint}'
-        else:
-            hint += "\nfor another write templates/letter.LANGUAGE.md, and name it in campaign.languages"
-        message = f'no such language "{visible(text, limit=40)}"'
-        self._tell(record, self._at["language"], "language", message, hint)
-        return text
-
-    def _timezone(self, record: Record, values: Cells) -> str:
-        text = values.get("timezone", "")
-        if not text or text in timezones():
-            return text
-        meant = meant_timezone(text)
-        hint = f'did you mean "{meant}"?' if meant else "write an IANA name such as Europe/Athens"
-        message = f'no such time zone "{visible(text, limit=60)}"'
-        self._tell(record, self._at["timezone"], "timezone", message, hint)
-        return ""
-
-    # One row among the others
-
-    def _place_among_others(self, row: _Row) -> None:
-        """Count the row, and let it in where no other row has its address."""
-        if row.excluded:
-            self._exclude(row)
-            return
-        first = self._firsts.get(row.address.key) if row.address else None
-        if first is None:
-            self._let_in(row)
-        elif column := _differing(first, row):
-            self._tell_dispute(first, row, column)
-            self._rejected += 1
-            if first.position >= 0:
-                self._recipients[first.position] = None
-                self._rejected += 1
-                first.position = -1
-        elif first.position < 0 or row.recipient is None:
-            self._rejected += 1
-        else:
-            self._duplicates += 1
-            self._tell_merge(first, row)
-
-    def _let_in(self, row: _Row) -> None:
-        position = -1
-        if row.recipient is None:
-            self._rejected += 1
-        else:
-            position = len(self._recipients)
-            self._recipients.append(row.recipient)
-        if row.address is not None:
-            self._firsts[row.address.key] = _First(row.record.line, row.values, row.language, position)
-            self._warn_of_near(row, row.address)
-
-    def _exclude(self, row: _Row) -> None:
-        written = row.values["email"]
-        try:
-            key = parse_address(written).key
-        except AddressFault:
-            key = ""
-        self._excluded.append(Excluded(row.record.line, visible(written, limit=254), key))
-
-    def _tell_dispute(self, first: _First, row: _Row, column: str) -> None:
-        one, two = first.line, row.record.line
-        message = f'lines {one} and {two} have the same address and differ in column "{column}"'
-        hint = (
-            f'line {one}: "{visible(first.values[column], limit=60)}"\n'
-            f'line {two}: "{visible(row.values[column], limit=60)}"\n'
-            "one address gets one letter: keep one row, or set exclude = yes in the other"
-        )
-        self._tell(row.record, self._at[column], "same-address", message, hint)
-
-    def _tell_merge(self, first: _First, row: _Row) -> None:
-        one, two = first.line, row.record.line
-        message = f"lines {one} and {two} are the same recipient and become one"
-        hint = (
-            f"line {one}: {visible(first.values['email'], limit=254)}\n"
-            f"line {two}: {visible(row.values['email'], limit=254)}"
-        )
-        self._tell(row.record, self._at["email"], "duplicate", message, hint, Severity.WARNING)
-
-    def _warn_of_near(self, row: _Row, address: Address) -> None:
-        """Plus tags, and dots at Gmail, often lead to one person; nobody can know, so it is said only."""
-        near = _near_key(address.key)
-        earlier = self._near.setdefault(near, address.key)
-        if earlier != address.key:
-            message = (
-                f"this may be the same mailbox as in line {self._firsts[earlier].line}: {visible(earlier)}"
-            )
-            hint = "two letters will be sent; if it is one person, remove one row"
-            self._tell(row.record, self._at["email"], "near-duplicate", message, hint, Severity.WARNING)
-
-    def _warn_of_half_excluded(self) -> None:
-        for excluded in self._excluded:
-            first = self._firsts.get(excluded.key) if excluded.key else None
-            if first is not None:
-                message = f"line {excluded.line} excludes {excluded.email}, and this row writes to it"
-                hint = "exclude = yes leaves out its own row only"
-                record = self._sheet.record_at(first.line)
-                self._tell(record, self._at["email"], "half-excluded", message, hint, Severity.WARNING)
-
-    # Telling
-
-    def _tell_length(self, record: Record) -> None:
-        wanted, there = len(self._columns), len(record.cells)
-        words = DELIMITERS[self._sheet.delimiter]
-        message = f"this row has {there} cell{'s' * (there != 1)}, the header has {wanted}"
-        hint = (
-            f"a cell that holds a {words} needs quotes round it"
-            if there > wanted
-            else "are cells missing at its end?"
-        )
-        self._tell(record, wanted, "row-length", message, hint)
-
-    def _tell_broken(self, record: Record) -> None:
-        assert record.broken is not None
-        self._tell(record, record.broken_at, "quotes", str(record.broken), _BREAK_HINTS[record.broken])
-
-    def _tell_file(
-        self, code: str, message: str, hint: str = "", severity: Severity = Severity.ERROR
-    ) -> None:
-        self._gathered.add(Problem(self._gathered.file, 0, 0, code, message, hint, severity))
-
-    def _tell(
-        self,
-        record: Record,
-        index: int,
-        code: str,
-        message: str,
-        hint: str = "",
-        severity: Severity = Severity.ERROR,
-    ) -> None:
-        """Add a problem that points at cell ``index`` of ``record``."""
-        if len(self._gathered.found) >= MAX_PROBLEMS:
-            self._gathered.count_only(severity)
-            return
-        place = self._sheet.place_in(record, index)
-        file = self._gathered.file
-        self._gathered.add(
-            Problem(file, place.line, place.column, code, message, hint, severity, place.source)
-        )
-
-
-def _differing(one: _First, two: _Row) -> str:
-    """Return the first column in which two rows with one address key differ; '' for none."""
-    for column in one.values:
-        if column == "email" or one.values[column] == two.values[column]:
-            continue
-        if column != "language" or one.language != two.language:
-            return column
-    return ""
-
-
-def _near_key(key: str) -> str:
-    """Return the key without a plus tag, and at Gmail without dots, which Gmail ignores."""
-    local, _, domain = key.rpartition("@")
-    local = local.partition("+")[0] or local
-    if domain in ("gmail.com", "googlemail.com"):
-        return f"{local.replace('.', '')}@gmail.com"
-    return f"{local}@{domain}"
+    """Return a problem that points at a cell of a row, for later stages; see `Listing.problem`."""
+    return intake.listing.problem(line, column, code, message, hint=hint, severity=severity)

@@ -1,8 +1,8 @@
-"""The text of a list as records of cells, each cell with its place in the file.
+"""The lines of a list as records of cells, each cell with its place in the file.
 
 Contract: `csv` reads, strictly; this gives every record its first line, goes on after a record that cannot be
-read, and finds the place of a cell when a problem has to point at it. Records stream; nothing but the text is
-kept.
+read, and finds the place of a cell when a problem has to point at it. Records stream and nothing is kept:
+what lies behind is read again. Lines without a quote are a record each, and are handed on many at a time.
 
 Standards: RFC 4180 (comma-separated values), with ``;`` and TAB as delimiters, and spaces before an opening
 quote.
@@ -15,15 +15,17 @@ from __future__ import annotations
 
 import csv
 import io
-from array import array
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import count, islice
+from typing import NamedTuple
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "TAB"}
 MAX_RECORD_LINES = 50
+RUN_LINES = 512  # of a run, at most
+LONGEST_PLAIN = csv.field_size_limit()  # characters: no cell of such a line is too long for `csv`
 
 
 class Break(StrEnum):
@@ -54,23 +56,42 @@ class Record:
     broken_at: int = 0  # which cell it is, from 0
 
 
+class Run(NamedTuple):
+    """Lines that follow each other, without a quote among them: each is one record."""
+
+    line: int  # of the first one
+    texts: list[str]
+    cells: Iterable[list[str]]  # of each
+
+
 class Sheet:
-    """The decoded text of a list and how its cells are divided."""
+    """The lines of a list and how their cells are divided."""
 
-    __slots__ = ("_starts", "delimiter", "text")
+    __slots__ = ("_lines", "delimiter")
 
-    def __init__(self, text: str, delimiter: str) -> None:
-        """Keep ``text``; ``delimiter`` is one of `DELIMITERS`."""
-        self.text = text
+    def __init__(self, lines: Callable[[], Iterable[str]], delimiter: str) -> None:
+        """Take what reads the lines anew, from the first; ``delimiter`` is one of `DELIMITERS`."""
+        self._lines = lines
         self.delimiter = delimiter
-        self._starts: array[int] | None = None
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Generator[Record, None, None]:
         """Yield every record of the file in its order, blank ones too; the broken ones without cells."""
-        lines = _Lines(io.StringIO(self.text, newline=""))
-        reader = csv.reader(lines, delimiter=self.delimiter, strict=True, skipinitialspace=True)
+        for part in self.parts():
+            if isinstance(part, Record):
+                yield part
+            else:
+                for line, text, cells in zip(count(part.line), part.texts, part.cells, strict=False):
+                    yield Record(line, text, tuple(cells))
+
+    def parts(self) -> Iterator[Run | Record]:
+        """Yield the same as `records`, plain lines in runs."""
+        lines = _Lines(self._lines())
+        reader = self._reader(lines)
         while True:
             lines.begin()
+            if plain := lines.plain():
+                yield Run(lines.first, plain, self._reader(plain))
+                continue
             try:
                 cells = next(reader)
             except StopIteration:
@@ -79,6 +100,9 @@ class Sheet:
                 yield self._broken(lines, str(fault))
             else:
                 yield Record(lines.first, "".join(lines.taken), tuple(cells))
+
+    def _reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
+        return csv.reader(lines, delimiter=self.delimiter, strict=True, skipinitialspace=True)
 
     def _broken(self, lines: _Lines, fault: str) -> Record:
         """Say what is wrong with the record in hand, and give back the lines that may be other records."""
@@ -116,36 +140,19 @@ class Sheet:
         return Place(record.line, 1, "")
 
     def record_at(self, line: int) -> Record:
-        """Read again the record that begins in ``line``."""
-        starts = self._line_starts()
-        if not 1 <= line <= len(starts):
+        """Read the file again up to the record that begins in ``line``."""
+        if line < 1:
             return Record(line, "", ())
-        lines = _Lines(io.StringIO(self.text[starts[line - 1] : self._end_of_reach(line)], newline=""))
+        lines = _Lines(islice(self._lines(), line - 1, line - 1 + MAX_RECORD_LINES))
         lines.begin()
-        reader = csv.reader(lines, delimiter=self.delimiter, strict=True, skipinitialspace=True)
         with suppress(csv.Error, StopIteration):
-            next(reader)
+            next(self._reader(lines))
         return Record(line, "".join(lines.taken), ())
 
-    def _end_of_reach(self, line: int) -> int:
-        starts = self._line_starts()
-        last = line - 1 + MAX_RECORD_LINES
-        return starts[last] if last < len(starts) else len(self.text)
 
-    def _line_starts(self) -> array[int]:
-        """Return where each line begins; made once, when the first problem asks."""
-        if self._starts is None:
-            starts, at = array("Q"), 0
-            for line in io.StringIO(self.text, newline=""):
-                starts.append(at)
-                at += len(line)
-            self._starts = starts
-        return self._starts
-
-
-def header_delimiter(text: str) -> str:
+def header_delimiter(lines: Iterable[str]) -> str:
     """Return the delimiter of the header line: the most frequent outside quotes, a comma in doubt."""
-    header = next((line for line in io.StringIO(text, newline="") if line.strip()), "")
+    header = next((line for line in lines if line.strip()), "")
     counts = dict.fromkeys(DELIMITERS, 0)
     for part in header[:100_000].split('"')[::2]:
         for delimiter in counts:
@@ -206,21 +213,48 @@ def _after_quotes(text: str, at: int) -> int:
 class _Lines:
     """The lines of a file for `csv`, which can be given back when a record turns out to be broken."""
 
-    def __init__(self, source: io.StringIO) -> None:
-        self._source = source
-        self._back: deque[str] = deque()
+    def __init__(self, source: Iterable[str]) -> None:
+        self._source = iter(source)
+        self._ahead: list[str] = []  # read already, the next one last
+        self._plain = 0  # so many of them, from the next one on, hold no quote
         self.taken: list[str] = []
         self.first = 1
 
     def begin(self) -> None:
-        """A record begins with the next line."""
+        """A record, or a run of them, begins with the next line."""
         self.first += len(self.taken)
         self.taken = []
 
+    def plain(self) -> list[str]:
+        """Take the lines up to the next one that holds a quote, as far as they have been read."""
+        if not self._ahead:
+            self._read_on()
+        if self._plain:
+            self.taken = self._ahead[: -self._plain - 1 : -1]
+            del self._ahead[-self._plain :]
+            self._plain = 0
+        return self.taken
+
     def give_back(self, *, after: int) -> None:
         """Keep the first ``after`` lines of the record, so that reading goes on behind them."""
-        self._back.extendleft(reversed(self.taken[after:]))
+        self._ahead += reversed(self.taken[after:])
         del self.taken[after:]
+        self._look_ahead()
+
+    def _read_on(self) -> None:
+        self._ahead = list(islice(self._source, RUN_LINES))[::-1]
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """Count the lines ahead that are plain."""
+        self._plain = len(self._ahead)
+        if '"' not in "".join(self._ahead) and max(map(len, self._ahead), default=0) <= LONGEST_PLAIN:
+            return
+        self._plain = 0
+        for line in reversed(self._ahead):
+            if '"' in line or len(line) > LONGEST_PLAIN:
+                return
+            self._plain += 1
 
     def __iter__(self) -> _Lines:
         return self
@@ -228,6 +262,14 @@ class _Lines:
     def __next__(self) -> str:
         if len(self.taken) >= MAX_RECORD_LINES:
             raise StopIteration
-        line = self._back.popleft() if self._back else next(self._source)
+        if not self._ahead:
+            self._read_on()
+            if not self._ahead:
+                raise StopIteration
+        line = self._ahead.pop()
         self.taken.append(line)
+        if self._plain:
+            self._plain -= 1
+        else:
+            self._look_ahead()
         return line

@@ -52,8 +52,16 @@ def _tallies(connection: sa.Connection) -> None:
         connection.exec_driver_sql(trigger)
 
 
+def _mx(connection: sa.Connection) -> None:
+    """Answers of the DNS are kept."""
+    connection.exec_driver_sql(
+        "CREATE TABLE mx (domain TEXT NOT NULL, mail TEXT NOT NULL, until BIGINT NOT NULL, "
+        "PRIMARY KEY (domain)) WITHOUT ROWID"
+    )
+
+
 CAMPAIGN = Schema(tables.CAMPAIGN, tables.migrations, {"001 baseline": _baseline, "002 tallies": _tallies})
-SHARED = Schema(tables.SHARED, tables.shared_migrations, {"001 baseline": _baseline})
+SHARED = Schema(tables.SHARED, tables.shared_migrations, {"001 baseline": _baseline, "002 mx": _mx})
 
 
 def migrate(connection: sa.Connection, schema: Schema, *, now_us: int) -> Sequence[str]:

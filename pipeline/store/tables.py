@@ -236,3 +236,12 @@ places = sa.Table(
     sa.Column("sent", sa.Integer, nullable=False),  # letters it had sent by then
     sa.Column("seen_at", Moment, nullable=False),
 )
+
+mx = sa.Table(
+    "mx",  # what the DNS said of recipients' domains, so that the next check need not ask again
+    SHARED,
+    sa.Column("domain", sa.Text, primary_key=True),  # A-labels
+    sa.Column("mail", sa.Text, nullable=False),  # does it take mail, in the words of `recipients/mx.py`
+    sa.Column("until", Moment, nullable=False),  # the answer holds no longer
+    sqlite_with_rowid=False,
+)

@@ -17,6 +17,7 @@ DOMAINS = (
     "d" * 60 + ".example",
 )
 locals_ = st.text("abcXYZ019.!#$%&'*+/=?^_`{|}~-\"@ é(),:;<>[]\\", max_size=70)
+foreign = st.text(st.characters(codec="utf-8"), max_size=70) | st.text("абвßİςé٣Ⅳ²日本.a1", max_size=70)
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +48,19 @@ def test_a_known_domain_changes_no_verdict(local: str, domain: str) -> None:
     first = verdict(text)
     verdict(f"somebody@{domain}")
     assert verdict(text) == first
+
+
+@given(foreign, st.sampled_from(DOMAINS))
+@example("jörg.meyer", "example.org")
+@example("é" * 64, "d" * 60 + ".example")
+@example("日" * 64, "münchen.example")
+@example("日" * 64, "d" * 60 + ".example")
+@example("a\u0301", "example.org")
+@example("\u0301a", "example.org")
+@example("ß.İ", "münchen.example")
+def test_nor_does_it_for_local_parts_of_any_script(local: str, domain: str) -> None:
+    """Letters and digits of all kinds, and what looks like them."""
+    test_a_known_domain_changes_no_verdict.hypothesis.inner_test(local, domain)  # type: ignore[attr-defined]
 
 
 def test_only_domains_that_were_let_in_are_known() -> None:

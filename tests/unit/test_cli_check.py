@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from pipeline.cli import online
-from pipeline.recipients.mx import Mail
-from tests.command_line import LIST, CommandLine
+from pipeline.cli import online, reading
+from pipeline.recipients import rows
+from pipeline.recipients.mx import Answer, Mail
+from tests.command_line import LIST, CommandLine, Terminal
 
 
 @pytest.fixture
@@ -24,8 +26,8 @@ def campaign(
 def _dns(monkeypatch: pytest.MonkeyPatch, **answers: Mail) -> None:
     """Let the DNS say this of the domains office.example and oficina.example."""
 
-    async def ask(domains: list[str]) -> dict[str, Mail]:
-        return {domain: answers[domain.partition(".")[0]] for domain in domains}
+    async def ask(domains: list[str], *, heard: Callable[[str, Answer], None]) -> dict[str, Answer]:
+        return {domain: Answer(answers[domain.partition(".")[0]]) for domain in domains}
 
     monkeypatch.setattr(online, "ask_domains", ask)
 
@@ -151,3 +153,89 @@ def test_online_tries_the_relay(campaign: CommandLine, monkeypatch: pytest.Monke
     _dns(monkeypatch, office=Mail.YES, oficina=Mail.YES)
     said = campaign("--set", "relay.url=smtp://127.0.0.1:1", "check", "--online", "--json")
     assert (said.code, said.json["problems"][0]["code"]) == (0, "relay")
+
+
+def test_online_asks_about_new_domains_only(campaign: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers are kept in the store while they hold."""
+    asked: list[list[str]] = []
+
+    async def ask(domains: list[str], *, heard: Callable[[str, Answer], None]) -> dict[str, Answer]:
+        asked.append(list(domains))
+        answers = {domain: Answer(Mail.YES, 3_600) for domain in domains}
+        for domain, answer in answers.items():
+            heard(domain, answer)
+        return answers
+
+    monkeypatch.setattr(online, "ask_domains", ask)
+    campaign("check", "--online")
+    campaign.write(rows=LIST + "uma@another.example,en,Uma\n")
+    assert campaign("check", "--online").code == 0
+    assert asked == [["office.example", "oficina.example"], ["another.example"]]
+
+
+def test_a_domain_of_many_rows_is_told_some_times_and_counted(
+    campaign: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list of a million rows on one dead domain is one trouble."""
+    _dns(monkeypatch, office=Mail.NO_DOMAIN)
+    rows = "email,language,name\n" + "".join(f"a{number}@office.example,en,Ada\n" for number in range(13))
+    campaign.write(rows=rows)
+    problems = campaign("check", "--online", "--json").json["problems"]
+    assert len(problems) == 11
+    assert problems[-1]["message"] == "there is no domain office.example: 3 further rows"
+
+
+def test_more_domains_than_are_looked_up_are_told(
+    campaign: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In words, as a warning."""
+    monkeypatch.setattr(online, "MOST_DOMAINS", 1)
+    _dns(monkeypatch, office=Mail.YES)
+    (problem,) = campaign("check", "--online", "--json").json["problems"]
+    assert problem["message"] == "there are more than 1 domains; only so many were looked up"
+
+
+def test_a_list_that_changes_while_it_is_read_is_refused(
+    campaign: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The passes over it must see the same rows."""
+    passes = rows.Listing.clear
+
+    def changing(listing: rows.Listing) -> Iterator[tuple[int, object]]:
+        yield from passes(listing)
+        campaign.write(rows=LIST + "uma@office.example,en,Uma\n")
+
+    monkeypatch.setattr(rows.Listing, "clear", changing)
+    said = campaign("check")
+    assert said.code == 2
+    assert "recipients.csv was changed while it was read" in said.err
+    assert "run it again" in said.err
+
+
+def test_letters_of_rows_that_are_rejected_after_all_are_not_counted(campaign: CommandLine) -> None:
+    """Two rows with one address and other words: neither is a letter, in no language."""
+    campaign.write(rows=LIST + "EVA@oficina.example,es,Ewa\n")
+    document = campaign("check", "--json").json
+    assert (document["letters"], document["recipients"]["accepted"]) == (2, 2)
+    assert "(2 en)" in campaign("check").out
+
+
+def test_faults_of_letters_of_rejected_rows_are_not_told(campaign: CommandLine) -> None:
+    """The row without a name has another trouble; the one that is left has its own."""
+    text = "email,language,name\nada@office.example,en,\nADA@office.example,en,Ada\nben@office.example,en,\n"
+    campaign.write(rows=text)
+    dispute, fault = campaign("check", "--json").json["problems"]
+    assert (dispute["code"], dispute["line"]) == ("same-address", 3)
+    assert fault["file"].endswith("letter.en.md")
+
+
+def test_on_a_terminal_a_long_list_shows_how_far_it_is(
+    campaign: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows so far; nothing is left of it at the end."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(reading, "LONG", 100)
+    rows = "email,language,name\n" + "".join(f"a{number}@office.example,en,Ada\n" for number in range(1_200))
+    campaign.write(rows=rows)
+    Terminal(monkeypatch).looks()
+    assert "rows" in campaign("check").err

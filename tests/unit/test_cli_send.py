@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cli import dryrun
 from pipeline.cli.place import Place
 from pipeline.delivery.desk import SendingDesk
 from pipeline.delivery.letter import Parcel
@@ -200,6 +201,22 @@ def test_the_dry_run_knows_who_may_be_written_to_again(campaign: CommandLine) ->
     campaign("suppress", "remove", "eva@oficina.example")
     document = campaign("send", "--dry-run", "--json").json
     assert [letter["to"] for letter in document["would_send"]] == ["eva@oficina.example"]
+
+
+def test_a_dry_run_of_a_long_list_shows_its_beginning_and_counts_the_rest(
+    campaign: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In words and as JSON; nobody reads a million lines."""
+    monkeypatch.setattr(dryrun, "MOST_SHOWN", 2)
+    campaign("suppress", "add", "eva@oficina.example")
+    more = "".join(f"a{number}@office.example,en,A\n" for number in range(3))
+    campaign.write(rows=LIST + more)
+    document = campaign("send", "--dry-run", "--json").json
+    assert [one["to"] for one in document["would_send"]] == ["ada@office.example", "ben@office.example"]
+    assert (document["would_send_more"], document["would_not_send_more"]) == (3, 0)
+    said = campaign("send", "--dry-run").out
+    assert "... and 3 more" in said
+    assert "5 letters would go" in said
 
 
 def test_the_dry_run_plans_nothing(campaign: CommandLine) -> None:

@@ -15,7 +15,7 @@ import dns.rrset
 import pytest
 
 from pipeline.recipients import mx
-from pipeline.recipients.mx import Mail, ask_domains
+from pipeline.recipients.mx import Answer, Mail, ask_domains
 
 ROOT = (".", "NS")
 RECORDS: Mapping[tuple[str, str], tuple[str, ...]] = {
@@ -73,9 +73,13 @@ async def _dns(
         transport.close()
 
 
+def _mails(answers: Mapping[str, Answer]) -> dict[str, Mail]:
+    return {domain: answer.mail for domain, answer in answers.items()}
+
+
 async def _ask(*domains: str) -> dict[str, Mail]:
     async with _dns() as (port, _):
-        return await ask_domains(domains, ["127.0.0.1"], port)
+        return _mails(await ask_domains(domains, ["127.0.0.1"], port))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +113,7 @@ async def test_a_resolver_that_denies_everything_is_not_believed() -> None:
     """It would say that nobody on the list has a domain."""
     async with _dns({}) as (port, server):
         answers = await ask_domains(["mail.example"], ["127.0.0.1"], port)
-    assert answers == {"mail.example": Mail.UNKNOWN}
+    assert answers == {"mail.example": Answer(Mail.UNKNOWN)}
     assert server.asked == [ROOT]
 
 
@@ -118,7 +122,8 @@ async def test_without_a_resolver_nothing_is_known(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(mx, "LIFETIME_S", 0.3)
     async with _dns() as (port, _):
         pass
-    assert await ask_domains(["mail.example"], ["127.0.0.1"], port) == {"mail.example": Mail.UNKNOWN}
+    answers = await ask_domains(["mail.example"], ["127.0.0.1"], port)
+    assert answers == {"mail.example": Answer(Mail.UNKNOWN)}
 
 
 async def test_each_domain_is_asked_about_once() -> None:
@@ -129,3 +134,43 @@ async def test_each_domain_is_asked_about_once() -> None:
         server.asked.clear()
         assert await ask_domains([], ["127.0.0.1"], port) == {}
     assert server.asked == []
+
+
+async def test_an_answer_holds_as_long_as_its_records_say_within_bounds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An hour at least; the records of this server say a minute."""
+    async with _dns() as (port, _):
+        answers = await ask_domains(["mail.example", "nowhere.example"], ["127.0.0.1"], port)
+        assert {answer.holds_s for answer in answers.values()} == {mx.LEAST_S}
+        monkeypatch.setattr(mx, "LEAST_S", 1)
+        answers = await ask_domains(["mail.example"], ["127.0.0.1"], port)
+        assert answers["mail.example"].holds_s == 60
+
+
+async def test_no_answer_holds_for_nothing() -> None:
+    """It would hide the real one."""
+    async with _dns() as (port, _):
+        answers = await ask_domains(["servfail.example"], ["127.0.0.1"], port)
+    assert answers == {"servfail.example": Answer(Mail.UNKNOWN, 0)}
+
+
+async def test_every_answer_is_heard_as_it_comes() -> None:
+    """What is known already is not lost when somebody gives up."""
+    heard: dict[str, Answer] = {}
+    async with _dns() as (port, _):
+        answers = await ask_domains(
+            ["mail.example", "null.example"], ["127.0.0.1"], port, heard=heard.__setitem__
+        )
+    assert heard == answers
+
+
+async def test_many_domains_are_asked_about_at_once_and_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With two in flight as with fifty."""
+    names = [f"d{number}.example" for number in range(40)]
+    records = {ROOT: ("ns.example.",), **{(f"{name}.", "MX"): ("10 mx.example.",) for name in names}}
+    monkeypatch.setattr(mx, "AT_ONCE", 2)
+    async with _dns(records) as (port, server):
+        answers = await ask_domains([*names, *names], ["127.0.0.1"], port)
+    assert set(_mails(answers).values()) == {Mail.YES}
+    assert sorted(server.asked) == sorted([ROOT, *((f"{name}.", "MX") for name in names)])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from pipeline.problem import Problem
-from pipeline.recipients.decoding import ENCODINGS, Undecodable, decode_list
+from pipeline.recipients.decoding import ENCODINGS, ListText, Undecodable
 
 RUSSIAN = (
     "email;salutation\nposol@example.org;Уважаемый господин посол\npress@example.org;Уважаемые господа\n"
@@ -14,6 +16,11 @@ SPANISH = (
     "email;salutation\nembajada@example.org;Señor embajador García\nfiscal@example.org;Señora fiscal Muñoz\n"
 )
 GREEK = "email;salutation\npresvis@example.org;Αξιότιμε κύριε πρέσβη\nfylaki@example.org;Αξιότιμοι κύριοι\n"
+
+
+def decode_list(data: bytes, *, file: str, encoding: str) -> str:
+    """Return the text of a list."""
+    return "".join(ListText(lambda: io.BytesIO(data), file=file, encoding=encoding).lines())
 
 
 def problem_of(data: bytes, encoding: str = "utf-8") -> Problem:
