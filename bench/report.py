@@ -58,7 +58,8 @@ def whole(
     ]
     for part in parts:
         lines += ["", f"## {part.title}", "", *part.lines]
-    lines += ["", "## What must be reached", "", *goals_table(standing), "", *losses(standing)]
+    if standing:
+        lines += ["", "## What must be reached", "", *goals_table(standing), "", *losses(standing)]
     return "\n".join(lines) + "\n"
 
 

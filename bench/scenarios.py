@@ -7,7 +7,7 @@ A scenario that cannot be run (no sink, no stunnel, not root) is a part that say
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.contenders import FAST, Field
@@ -27,7 +27,7 @@ from bench.relays import Way
 from bench.report import Part, race_lines
 
 NOT_ASKED_FOR = "not asked for"
-FAR_PART, POSTFIX_PART = 20, 4  # one in so many letters is enough for a relay that sets the pace
+FAR_LETTERS, POSTFIX_LETTERS = 1_500, 5_000  # at most, where the relay sets the pace
 OURS = "campaign-limits"  # what the goals speak of: limits on, as quotas; cold
 
 # figure, contender, the other one, measure, and the measure of the other where it is another one
@@ -92,9 +92,11 @@ def race(wishes: Wishes, field: Field) -> Part:
 
 def far(wishes: Wishes, field: Field) -> Part:
     """The same with a relay that is far away; everybody with as many connections as the peers."""
-    course = _course(wishes, Way.FAR, max(1, wishes.letters // FAR_PART), wishes.pool)
-    names = [OURS, OURS + FAST, "campaign-grouped", f"campaign-grouped{FAST}", "nodemailer", "aiosmtplib"]
-    return _race(wishes, field, f"{wishes.delay_ms:g} ms to the relay", names, course, FAR)
+    course = _course(wishes, Way.FAR, min(wishes.letters, FAR_LETTERS), wishes.pool)
+    names = [OURS, OURS + FAST, "nodemailer", "aiosmtplib"]
+    names += [one.name for one in field.contenders if one.extra and one.name in wishes.only]
+    everybody = replace(field, contenders=tuple(replace(one, part=1) for one in field.contenders))
+    return _race(wishes, everybody, f"{wishes.delay_ms:g} ms to the relay", names, course, FAR)
 
 
 def tls(wishes: Wishes, field: Field) -> Part:
@@ -107,7 +109,7 @@ def tls(wishes: Wishes, field: Field) -> Part:
 def real_postfix(wishes: Wishes, field: Field) -> Part:
     """The same with a real Postfix; a process for each connection, so ten are enough for everybody."""
     names = [OURS, OURS + FAST, "nodemailer", "aiosmtplib", _KEPT]
-    course = _course(wishes, Way.POSTFIX, max(1, wishes.letters // POSTFIX_PART), wishes.pool)
+    course = _course(wishes, Way.POSTFIX, min(wishes.letters, POSTFIX_LETTERS), wishes.pool)
     return _race(wishes, field, "A real Postfix as the relay", names, course, POSTFIX)
 
 

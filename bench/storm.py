@@ -6,18 +6,21 @@ are started, killed at moments drawn by lot, and started again; now and then an 
 doubt by what the sink has. At the end a run that nobody kills sends the rest. smtp-sink files every letter,
 so each recipient's are counted whatever the store believes.
 
-Of two sending processes the one that was started is killed; the others, by lot, at the same moment, or they
-are left to end by themselves, which they must.
+A moment is drawn as a number of letters that the sink begins after the start, or, for one kill in seven, as
+a time that is mostly before that. Of several processes of one sender the first is killed, or another, or all;
+who is left has to end by itself.
 
 Limits: needs pytest and the tests, of which it is made (`pip install -e .[test]`); Linux.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import shutil
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,13 +32,15 @@ import pytest
 from bench.ours import LIMITS, why_no_uvloop
 from bench.processes import Failed, wait_until
 from tests.acceptance.prefork import Prefork, prefork
-from tests.acceptance.test_kill_storm import Storm
+from tests.acceptance.test_kill_storm import LONGEST_START_S, Storm
 from tests.campaign_folder import CampaignFolder, everybody, make_campaign, stop_what_was_started
 from tests.peers import smtp_sink
 
 CONNECTIONS = 50
 LETTERS_A_KILL = 100
-LONGEST_END_S = 30.0  # for a process whose first one was killed
+EARLY = 1 / 7  # share of kills before the first letter
+LONGEST_RUN_S = 120.0
+LONGEST_END_S = 60.0  # for what is left of a sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ class CountingStorm(Storm):
 
     doubts: int = 0
     most: int = 0
-    lingered: int = 0  # kills after which another process had to be killed, too
+    lingered: int = 0  # kills after which something did not end by itself
 
     def settle(self) -> None:
         """Do what an operator does, and count for how many letters."""
@@ -78,18 +83,46 @@ class CountingStorm(Storm):
         Storm.settle(self)
 
     def _one_run(self, letters: int) -> None:
-        Storm._one_run(self, letters)
-        self._end_all()
-        self.most = max(self.most, self._open_attempts())
+        """Start a sender and kill it when the sink has begun some more letters, or before the first."""
+        self.quiet()
+        before, _ = self._attempts()
+        pid = self.source.start(self.folder, "send", "--yes", output=self.folder.root.parent / "output")
+        deadline = time.monotonic() + LONGEST_RUN_S
+        wanted = self._begun() + self.chance.randint(1, max(1, 2 * letters))
+        early = self.chance.random() < EARLY
+        moment = time.monotonic() + self.chance.uniform(0, LONGEST_START_S) if early else math.inf
+        while not self.source.has_ended(pid):
+            if time.monotonic() >= moment or self._begun() >= wanted:
+                self._kill(pid)
+                break
+            if time.monotonic() > deadline:
+                raise Failed("a run that nobody killed does not end")
+            time.sleep(0.0005)
+        else:
+            self.ends.append(self.source.wait(pid))
+            return
+        self.source.wait(pid)
+        self.kills += 1
+        attempts, left_open = self._attempts()
+        self.mid_send += left_open > 0 and attempts > before
+        self.most = max(self.most, left_open)
 
-    def _end_all(self) -> None:
-        """Kill the other processes of a sender, or wait until they have ended."""
-        if self.chance.random() < 0.5 and not wait_until(lambda: not self._alive(), seconds=LONGEST_END_S):
-            self.lingered += 1
-        for pid in self._alive():
+    def _begun(self) -> int:
+        return sum(1 for _ in os.scandir(self.place_of_letters))
+
+    def _kill(self, pid: int) -> None:
+        """Kill the process that was started, another of the same sender, or all; wait until all are gone."""
+        processes = self._alive()
+        others = [one for one in processes if one != pid]
+        one_other = [self.chance.choice(others)] if others else [pid]
+        for victim in self.chance.choice((processes, [pid], one_other)):
             with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not self._alive(), seconds=LONGEST_END_S)
+                os.kill(victim, signal.SIGKILL)
+        if not wait_until(lambda: not self._alive(), seconds=LONGEST_END_S):
+            self.lingered += 1
+            for survivor in self._alive():
+                with suppress(ProcessLookupError):
+                    os.kill(survivor, signal.SIGKILL)
 
     def _alive(self) -> list[int]:
         """Return the processes that work in the campaign's folder."""
@@ -99,11 +132,13 @@ class CountingStorm(Storm):
             if entry.name.isdecimal() and _in(entry, self.folder.root)
         ]
 
-    def _open_attempts(self) -> int:
+    def _attempts(self) -> tuple[int, int]:
+        """Return how many attempts the store knows, and how many of them are open."""
         if not self._knows("attempts"):
-            return 0
-        query = "SELECT count(*) FROM attempts WHERE ended_at IS NULL"
-        return int(self.folder.ask_store(query, self.store)[0][0])
+            return 0, 0
+        query = "SELECT count(*), count(*) - count(ended_at) FROM attempts"
+        known, left_open = self.folder.ask_store(query, self.store)[0]
+        return int(known), int(left_open)
 
 
 def blow(
@@ -143,7 +178,7 @@ def blow(
     except pytest.fail.Exception as failure:
         raise Failed(str(failure)[:200]) from None
     if storm.lingered:
-        trouble = f"{storm.lingered} times a process did not end within {LONGEST_END_S:g} s of its first one"
+        trouble = f"{storm.lingered} times something of a sender did not end within {LONGEST_END_S:g} s"
     if trouble and not twice and not missing:
         raise Failed(trouble)
     tell(f"storm, {sender}: {storm.kills} kills, {storm.doubts} doubts, {twice} twice, {missing} missing")
