@@ -91,7 +91,7 @@ def storm(wishes: Wishes, _field: Field) -> Part:
     title = "A storm of kill -9: each recipient's letters counted at the sink"
     figures = ("storm wrong", "storm doubts")
     try:
-        from bench.storm import CONNECTIONS, blow
+        from bench.storm import CONNECTIONS, HEAD, blow
     except ImportError as missing:
         why = Failed(f"{missing.name} is not installed: pip install -e '.[test]'")
         return failed(title, why, figures)
@@ -104,37 +104,21 @@ def storm(wishes: Wishes, _field: Field) -> Part:
     else:
         notes.append("Not measured with two processes: `campaign send` has no --processes.")
     told = []
-    try:
-        for sender, words in senders.items():
+    absent: dict[str, str] = {}
+    for sender, words in senders.items():
+        try:
             told.append(blow(wishes.scratch, sender, words, kills=wishes.kills, tell=wishes.tell))
-    except Failed as failure:
-        return failed(title, failure, figures)
-    head = ["sender", "loop", "letters", "kills", "of them in mid-letter", "letters put in doubt"]
-    head += ["most by one kill", "sent twice", "missing"]
-    rows = [
-        (
-            one.sender,
-            one.loop,
-            *(
-                number(n)
-                for n in (
-                    one.letters,
-                    one.kills,
-                    one.mid_letter,
-                    one.doubts,
-                    one.most,
-                    one.twice,
-                    one.missing,
-                )
-            ),
-        )
-        for one in told
-    ]
-    decided = {
-        "storm wrong": Figure.of([max(one.twice + one.missing for one in told)]),
-        "storm doubts": Figure.of([max(one.most for one in told) / CONNECTIONS]),
-    }
-    return Part(title, [*table(head, rows), "", *notes], decided)
+        except Failed as failure:
+            absent = dict.fromkeys(figures, f"{sender}: {failure}")
+            notes.append(f"Not measured with {sender}: {failure}")
+    if absent:
+        decided = {}
+    else:
+        decided = {
+            "storm wrong": Figure.of([max(one.twice + one.missing for one in told)]),
+            "storm doubts": Figure.of([max(one.most for one in told) / CONNECTIONS]),
+        }
+    return Part(title, [*table(HEAD, (one.row for one in told)), "", *notes], decided, absent)
 
 
 def _bounds(wishes: Wishes) -> Bounds:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 PRIVATE = ("--cache", "--work")  # options that name a folder of this machine
 MOST_LETTERS, MOST_ROUNDS, MOST_CONNECTIONS, MOST_KILLS, LONGEST_S = 1_000_000, 50, 50, 1_000, 7_200
-FEWEST_PLANNED = 1_000  # letters: a resumed send takes 60 a round, of a fifth of them
-QUICK = {"letters": 400, "rounds": 1, "large": 5_000, "rows": 5_000, "kills": 6}
+FEWEST_PLANNED = 1_000  # letters
+QUICK = {"letters": 200, "rounds": 1, "large": 2_000, "rows": 5_000, "kills": 5}
 
 _SCENARIOS = {
     "race": "everybody over loopback: what is run when no scenario is named",

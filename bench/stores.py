@@ -22,6 +22,7 @@ from bench.sink import Sink, smtp_sink
 
 STOPPED_AFTER = 1_000  # letters, at most a tenth: where the run that planned stopped
 FIRST_LETTERS = 60  # how many a resumed send may send: enough for every connection to have begun
+LONG_S = 30  # so long a send should last while `status` is measured, however small the campaign
 LOOK_S = 0.001
 
 Taken = dict[int, list[float]]  # by size of the campaign
@@ -107,8 +108,10 @@ def planned(bounds: Bounds, size: int) -> Material:
     return material
 
 
-def _send(bounds: Bounds, material: Material, sink: Sink, *words: str) -> Command:
-    settings = [*relay_settings(sink.port, bounds.connections), *LIMITS]
+def _send(
+    bounds: Bounds, material: Material, sink: Sink, *words: str, limits: Sequence[str] = LIMITS
+) -> Command:
+    settings = [*relay_settings(sink.port, bounds.connections), *limits]
     send = ["send", "--yes", "--quiet", *words]
     return campaign_command(material.root, material.home, send, settings=settings)
 
@@ -130,7 +133,8 @@ def _statuses(bounds: Bounds, materials: Sequence[Material], name: str) -> Taken
 def _sending(bounds: Bounds, material: Material, sink: Sink) -> Iterator[Callable[[], bool]]:
     """Run a send at full speed; give what says whether it still runs. It is killed at the end."""
     errors = bounds.scratch / "sending.stderr"
-    process = start(_send(bounds, material, sink), errors)
+    pace = f"limits.relay={max(1, material.letters // LONG_S)}/s"  # of a million nobody feels it
+    process = start(_send(bounds, material, sink, limits=[pace]), errors)
     try:
         under_way = wait_until(
             lambda: sink.count() > 0 or process.poll() is not None, seconds=bounds.patience_s
@@ -146,7 +150,8 @@ def _resume(bounds: Bounds, material: Material) -> float:
     """Return the seconds to the first letter of one resumed send, which ends by itself."""
     errors = bounds.scratch / "stderr"
     with smtp_sink(bounds.scratch) as sink:
-        command = _send(bounds, material, sink, "--limit", str(FIRST_LETTERS))
+        most = max(1, min(FIRST_LETTERS, material.letters // 2 // bounds.rounds))
+        command = _send(bounds, material, sink, "--limit", str(most))
         began = time.monotonic()
         process = start(command, errors)
         try:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
+import smtplib
+import ssl
 from email.message import EmailMessage
 from email.utils import formatdate
 from pathlib import Path
@@ -30,7 +33,7 @@ from bench.ours import our_contenders
 from bench.postfix import Postfix
 from bench.processes import Cost
 from bench.race import Course, on_the_wire, run_race, wrong_work
-from bench.relays import Way
+from bench.relays import Way, relay
 from bench.report import Part, goals_table, losses, number, quantity, race_lines, spread, table, whole
 from bench.scenarios import FAR, POSTFIX, RACE, TLS, decided
 from tests.peers import need
@@ -346,6 +349,31 @@ def test_a_small_race_is_run_from_the_trial_to_the_table(tmp_path: Path) -> None
     assert len(race_lines(results)) == 2 + len(names)
     figures = decided(results.rounds, RACE)
     assert {"smtp-source"} <= set(figures)
+
+
+@pytest.mark.peer
+def test_a_relay_behind_stunnel_counts_what_comes_over_tls(tmp_path: Path) -> None:
+    """Its certificate is the one that contenders are given."""
+    need("smtp-sink", "postfix")
+    need("stunnel4", "stunnel4")
+    need("openssl", "openssl")
+    with relay(Way.TLS, tmp_path) as target:
+        context = ssl.create_default_context(cafile=str(target.ca_file))
+        with smtplib.SMTP_SSL("127.0.0.1", target.port, "client.example", context=context) as client:
+            client.sendmail("a@example.org", ["b@office.example"], b"Subject: one\r\n\r\nOne.\r\n")
+        assert target.counter.settled(1) == 1
+
+
+@pytest.mark.peer
+@pytest.mark.skipif(os.getuid() != 0, reason="a Postfix of our own is started as root only")
+def test_a_real_postfix_counts_what_it_has_taken(tmp_path: Path) -> None:
+    """It takes letters to anybody and hands them on to nobody."""
+    need("postfix", "postfix")
+    with relay(Way.POSTFIX, tmp_path) as target:
+        with smtplib.SMTP("127.0.0.1", target.port, "client.example") as client:
+            for to in ("b@office.example", "c@elsewhere.example"):
+                client.sendmail("a@example.org", [to], b"Subject: one\r\n\r\nOne.\r\n")
+        assert target.counter.settled(2) == 2
 
 
 def test_everybody_gets_the_same_words(tmp_path: Path) -> None:
