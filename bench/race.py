@@ -2,7 +2,7 @@
 
 Everybody first sends a few letters to a sink that files them: who fails there, or does other work than is
 compared (one personal letter to each recipient, in text and HTML, with Date and Message-ID), is left out,
-with the reason. The trial also tells how many octets a letter of each has.
+with the reason. The trial also tells how many octets a letter of each has. One trial is enough for all races.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class Course:
     patience_s: float  # for one turn
     scratch: Path
     tell: Callable[[str], None]
+    tried: dict[str, tuple[str, int]] = field(default_factory=dict)  # by whom a trial was made before
 
 
 @dataclass(slots=True)
@@ -67,12 +68,14 @@ class Results:
 
 
 def run_race(course: Course, contenders: Sequence[Contender]) -> Results:
-    """Try everybody, then run the rounds. Raises Failed where there is no relay."""
+    """Try everybody who was not tried before, then run the rounds. Raises Failed where there is no relay."""
     results = Results([])
     trial = write_material(course.scratch / "trial", TRIAL_LETTERS)
     for contender in contenders:
-        course.tell(f"trying {contender.name}")
-        why, octets = _try(course, contender, trial)
+        if contender.name not in course.tried:
+            course.tell(f"trying {contender.name}")
+            course.tried[contender.name] = _try(course, contender, trial)
+        why, octets = course.tried[contender.name]
         if why:
             results.left_out[contender.name] = why
             course.tell(f"  left out: {why}")

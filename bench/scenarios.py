@@ -7,7 +7,7 @@ A scenario that cannot be run (no sink, no stunnel, not root) is a part that say
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.contenders import FAST, Field
@@ -80,37 +80,38 @@ class Wishes:
     only: frozenset[str]  # contenders; empty: all
     scratch: Path
     tell: Callable[[str], None]
+    tried: dict[str, tuple[str, int]] = field(default_factory=dict)  # contenders, see `race`
 
 
-def race(wishes: Wishes, field: Field) -> Part:
+def race(wishes: Wishes, entered: Field) -> Part:
     """Everybody over loopback."""
-    absent = [name for names in field.left_out for name in names.split(", ")]
-    names = [one.name for one in field.contenders if not one.extra or one.name in wishes.only]
+    absent = [name for names in entered.left_out for name in names.split(", ")]
+    names = [one.name for one in entered.contenders if not one.extra or one.name in wishes.only]
     course = _course(wishes, Way.DIRECT, wishes.letters, wishes.connections)
-    return _race(wishes, field, "Over loopback", [*names, *absent], course, RACE)
+    return _race(wishes, entered, "Over loopback", [*names, *absent], course, RACE)
 
 
-def far(wishes: Wishes, field: Field) -> Part:
+def far(wishes: Wishes, entered: Field) -> Part:
     """The same with a relay that is far away; everybody with as many connections as the peers."""
     course = _course(wishes, Way.FAR, min(wishes.letters, FAR_LETTERS), wishes.pool)
     names = [OURS, OURS + FAST, "nodemailer", "aiosmtplib"]
-    names += [one.name for one in field.contenders if one.extra and one.name in wishes.only]
-    everybody = replace(field, contenders=tuple(replace(one, part=1) for one in field.contenders))
+    names += [one.name for one in entered.contenders if one.extra and one.name in wishes.only]
+    everybody = replace(entered, contenders=tuple(replace(one, part=1) for one in entered.contenders))
     return _race(wishes, everybody, f"{wishes.delay_ms:g} ms to the relay", names, course, FAR)
 
 
-def tls(wishes: Wishes, field: Field) -> Part:
+def tls(wishes: Wishes, entered: Field) -> Part:
     """The same over TLS."""
     names = [*_ours_with_ten(), "nodemailer"]
     course = _course(wishes, Way.TLS, wishes.letters, wishes.connections)
-    return _race(wishes, field, "Over TLS (stunnel before the sink)", names, course, TLS)
+    return _race(wishes, entered, "Over TLS (stunnel before the sink)", names, course, TLS)
 
 
-def real_postfix(wishes: Wishes, field: Field) -> Part:
+def real_postfix(wishes: Wishes, entered: Field) -> Part:
     """The same with a real Postfix; a process for each connection, so ten are enough for everybody."""
     names = [OURS, OURS + FAST, "nodemailer", "aiosmtplib", _KEPT]
     course = _course(wishes, Way.POSTFIX, min(wishes.letters, POSTFIX_LETTERS), wishes.pool)
-    return _race(wishes, field, "A real Postfix as the relay", names, course, POSTFIX)
+    return _race(wishes, entered, "A real Postfix as the relay", names, course, POSTFIX)
 
 
 def _ours_with_ten() -> list[str]:
@@ -128,12 +129,13 @@ def _course(wishes: Wishes, way: Way, letters: int, connections: int) -> Course:
         patience_s=wishes.patience_s,
         scratch=wishes.scratch,
         tell=wishes.tell,
+        tried=wishes.tried,
     )
 
 
 def _race(
     wishes: Wishes,
-    field: Field,
+    entered: Field,
     title: str,
     names: Sequence[str],
     course: Course,
@@ -144,11 +146,11 @@ def _race(
     chosen = [name for name in names if not wishes.only or name in wishes.only]
     missing = {figure: "it or its peer did not take part, or no round counts" for figure, *_ in deciding}
     try:
-        results = run_race(course, field.chosen(chosen))
+        results = run_race(course, entered.chosen(chosen))
     except Failed as failure:
         return failed(title, failure, tuple(missing))
     results.left_out = {
-        **_concerned(field, names),
+        **_concerned(entered, names),
         **{name: NOT_ASKED_FOR for name in names if name not in chosen},
         **results.left_out,
     }
@@ -172,10 +174,10 @@ def failed(title: str, failure: Failed, figures: Sequence[str]) -> Part:
     return Part(title, [f"Not measured: {failure}"], absent=dict.fromkeys(figures, str(failure)))
 
 
-def _concerned(field: Field, names: Sequence[str]) -> dict[str, str]:
+def _concerned(entered: Field, names: Sequence[str]) -> dict[str, str]:
     """Return who of those that a race wants cannot take part, and why."""
     wanted = {*names, *(FAST for name in names if name.endswith(FAST))}
-    return {missing: why for missing, why in field.left_out.items() if wanted & set(missing.split(", "))}
+    return {missing: why for missing, why in entered.left_out.items() if wanted & set(missing.split(", "))}
 
 
 def _why_missing(missing: dict[str, str], results: Results, deciding: Sequence[Deciding]) -> dict[str, str]:
