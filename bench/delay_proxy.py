@@ -9,7 +9,6 @@ Limits: a timer per chunk; several thousand letters a second at most.
 from __future__ import annotations
 
 import asyncio
-import ssl
 import sys
 
 HOST = "127.0.0.1"
@@ -101,10 +100,10 @@ class Door(Side):
         self.pair(peer)
 
 
-async def serve(port: int, target: int, *, delay: float, context: ssl.SSLContext | None = None) -> None:
-    """Relay connections to ``target`` until cancelled; with ``context`` clients speak TLS."""
+async def serve(port: int, target: int, *, delay: float) -> None:
+    """Relay connections to ``target`` until cancelled."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Door(delay, target), HOST, port, ssl=context, backlog=512)
+    server = await loop.create_server(lambda: Door(delay, target), HOST, port, backlog=512)
     async with server:
         await server.serve_forever()
 

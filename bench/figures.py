@@ -7,6 +7,7 @@ void for one of the two (the sink's count was not N, or it failed) gives no rati
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -14,6 +15,24 @@ from statistics import median
 from bench.processes import Cost
 
 PER = 10_000  # letters that CPU seconds are given for
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure that decides a goal: the median of the rounds, the lowest and the highest, and how many there
+    were."""
+
+    value: float
+    low: float
+    high: float
+    rounds: int
+
+    @classmethod
+    def of(cls, found: Sequence[float]) -> Figure:
+        """Return the figure of some rounds. Raises ValueError where there are none."""
+        if not found:
+            raise ValueError("nothing was measured")
+        return cls(median(found), min(found), max(found), len(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +91,10 @@ def typical(rounds: Sequence[Round], name: str, measure: Measure) -> float | Non
     return median(found) if found else None
 
 
-def ratio(
+def ratios(
     rounds: Sequence[Round], name: str, other: str, measure: Measure, of: Measure | None = None
-) -> float | None:
-    """Return the median of the ratios ``name`` : ``other`` inside each round in which both count.
+) -> list[float]:
+    """Return the ratio ``name`` : ``other`` inside each round in which both count.
 
     ``of`` is the measure for ``other`` where it is another one.
     """
@@ -87,7 +106,28 @@ def ratio(
         above, below = measure(one[name]), of(one[other])
         if above is not None and below:
             found.append(above / below)
-    return median(found) if found else None
+    return found
+
+
+def ratio(
+    rounds: Sequence[Round], name: str, other: str, measure: Measure, of: Measure | None = None
+) -> Figure | None:
+    """Return the ratio ``name`` : ``other`` as `ratios` has it; None where no round counts for both."""
+    found = ratios(rounds, name, other, measure, of)
+    return Figure.of(found) if found else None
+
+
+def paired(above: Sequence[float], below: Sequence[float]) -> Figure:
+    """Return the ratio of two things that were measured in pairs. Raises ValueError where there are none."""
+    return Figure.of([one / other for one, other in zip(above, below, strict=True)])
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the value below which ``share`` (0 to 1) of the values lie: the nearest rank. Raises ValueError
+    where there are none."""
+    if not values:
+        raise ValueError("nothing was measured")
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
 def counted_rounds(rounds: Sequence[Round], name: str) -> int:
@@ -102,10 +142,3 @@ def in_turn(names: Sequence[str], number: int) -> list[str]:
         return []
     first = number % len(names)
     return [*names[first:], *names[:first]]
-
-
-def summary_of_seconds(seconds: Sequence[float]) -> float:
-    """Return the median of some times; ValueError where there are none."""
-    if not seconds:
-        raise ValueError("nothing was measured")
-    return median(seconds)

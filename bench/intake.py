@@ -28,7 +28,7 @@ from itertools import chain
 from pathlib import Path
 from statistics import median
 
-from bench.figures import in_turn
+from bench.figures import Figure, in_turn, paired
 from bench.material import COLUMNS, rows
 from bench.processes import Failed, environment
 from bench.sink import REPOSITORY
@@ -58,12 +58,12 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Both, over the rounds: microseconds a row, the median ratio of a round, rows and how many were
-    accepted, and our memory at most."""
+    """Both, over the rounds: microseconds a row, the ratio inside a round; rows, how many were accepted, and
+    our memory at most."""
 
     ours_us: float
     peer_us: float
-    ratio: float
+    ratio: Figure
     rows: int
     accepted: int
     peak_mib: float
@@ -86,7 +86,7 @@ def compare(
     return Compared(
         ours_us=1e6 * median(one[OURS].seconds for one in taken) / count,
         peer_us=1e6 * median(one[PEER].seconds for one in taken) / count,
-        ratio=median(one[PEER].seconds / one[OURS].seconds for one in taken),
+        ratio=paired([one[PEER].seconds for one in taken], [one[OURS].seconds for one in taken]),
         rows=count,
         accepted=taken[0][OURS].accepted,
         peak_mib=max(one[OURS].peak_mib for one in taken),

@@ -6,11 +6,16 @@ import os
 import platform
 import sqlite3
 import time
+from collections.abc import Sequence
 from contextlib import closing
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 
+from bench.figures import percentile
+
 COMMITS = 200
+BLOCK = 4096  # octets
 
 
 def describe(scratch: Path) -> list[tuple[str, str]]:
@@ -21,10 +26,14 @@ def describe(scratch: Path) -> list[tuple[str, str]]:
         ("cores", f"{cores}"),
         ("processor", _processor()),
         ("kernel", f"{platform.system()} {platform.release()}"),
+        ("memory", _memory()),
         ("Python", f"{platform.python_implementation()} {platform.python_version()}"),
         ("SQLite", sqlite3.sqlite_version),
+        ("campaign", _version("letter-campaign")),
+        ("uvloop", _version("uvloop")),
         ("file system of the stores", _file_system(scratch)),
-        ("a commit there", f"{commit_ms(scratch):.2f} ms (median of {COMMITS}, WAL, synchronous = FULL)"),
+        ("a write of 4 kB and fsync there", _told(sync_ms(scratch))),
+        ("a commit of SQLite there", f"{_told(commit_ms(scratch))}; one small row, WAL, synchronous = FULL"),
     ]
     if hasattr(os, "getloadavg"):
         load = os.getloadavg()[0]
@@ -33,8 +42,21 @@ def describe(scratch: Path) -> list[tuple[str, str]]:
     return found
 
 
-def commit_ms(folder: Path) -> float:
-    """Return the median milliseconds of a commit of one small row in WAL with synchronous = FULL."""
+def sync_ms(folder: Path) -> list[float]:
+    """Return the milliseconds of each of some appends of 4 kB with fsync, as a journal makes them."""
+    path, block, taken = folder / "sync", bytes(BLOCK), []
+    with path.open("wb", buffering=0) as stream:
+        for _ in range(COMMITS):
+            began = time.perf_counter()
+            stream.write(block)
+            os.fsync(stream.fileno())
+            taken.append(1000 * (time.perf_counter() - began))
+    path.unlink()
+    return taken
+
+
+def commit_ms(folder: Path) -> list[float]:
+    """Return the milliseconds of each of some commits of one small row in WAL with synchronous = FULL."""
     path = folder / "commit.db"
     taken: list[float] = []
     with closing(sqlite3.connect(path, isolation_level=None)) as store:
@@ -44,10 +66,25 @@ def commit_ms(folder: Path) -> float:
         for _ in range(COMMITS):
             began = time.perf_counter()
             store.execute("INSERT INTO marks (at) VALUES (?)", (began,))
-            taken.append(time.perf_counter() - began)
+            taken.append(1000 * (time.perf_counter() - began))
     for name in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
         name.unlink(missing_ok=True)
-    return 1000 * median(taken)
+    return taken
+
+
+def _told(ms: Sequence[float]) -> str:
+    return f"{median(ms):.2f} ms, 95 of 100 within {percentile(ms, 0.95):.2f} ms"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _memory() -> str:
+    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / (1 << 30):.0f} GiB"
 
 
 def _processor() -> str:

@@ -72,6 +72,7 @@ _MAILMERGE = """\
 TO: {{{{ email }}}}
 SUBJECT: {subject}
 FROM: {author}
+MESSAGE-ID: <{{{{ reference }}}}@example.org>
 MIME-Version: 1.0
 Content-Type: multipart/alternative; boundary="=_letter"
 

@@ -1,18 +1,21 @@
 """Other people's programs: found on this machine, or installed into a cache folder with their own clients.
 
 Nodemailer comes from npm, mailmerge from PyPI into a virtual environment of its own; neither touches the
-system. What is there already is not fetched again. `Absent` says why something is left out.
+system. What is there already is not fetched again. Postfix and stunnel come from the system's packages.
+`Absent` says why something is left out, and how to install it.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.processes import Failed
 from bench.sink import find_program
 
 NODEMAILER = "nodemailer@10"
@@ -20,7 +23,7 @@ MAILMERGE = "mailmerge==2.3.*"
 INSTALL_S = 300
 
 
-class Absent(Exception):
+class Absent(Failed):
     """A peer that cannot take part; the message says why."""
 
 
@@ -48,9 +51,11 @@ def find_nodemailer(cache: Path) -> Peer:
     if not package.exists():
         folder.mkdir(parents=True, exist_ok=True)
         npm = ["npm", "install", "--prefix", str(folder), "--ignore-scripts", "--no-audit", "--no-fund"]
-        _run([*npm, NODEMAILER], "npm")
-    version = _run(["node", "-p", "require(process.argv[1]).version", str(package)], "node")
-    return Peer(str(folder), f"{version} on Node.js {_run(['node', '--version'], 'node').removeprefix('v')}")
+        run_briefly([*npm, NODEMAILER], "npm")
+    version = run_briefly(["node", "-p", "require(process.argv[1]).version", str(package)], "node")
+    return Peer(
+        str(folder), f"{version} on Node.js {run_briefly(['node', '--version'], 'node').removeprefix('v')}"
+    )
 
 
 def find_mailmerge(cache: Path) -> Peer:
@@ -58,9 +63,9 @@ def find_mailmerge(cache: Path) -> Peer:
     folder = cache / "mailmerge"
     program = folder / "bin" / "mailmerge"
     if not program.exists():
-        _run([sys.executable, "-m", "venv", "--clear", str(folder)], "venv")
-        _run([str(folder / "bin" / "pip"), "install", "--quiet", MAILMERGE], "pip")
-    words = _run([str(program), "--version"], "mailmerge").split()
+        run_briefly([sys.executable, "-m", "venv", "--clear", str(folder)], "venv")
+        run_briefly([str(folder / "bin" / "pip"), "install", "--quiet", MAILMERGE], "pip")
+    words = run_briefly([str(program), "--version"], "mailmerge").split()
     return Peer(str(program), words[-1])
 
 
@@ -70,11 +75,24 @@ def find_postfix(name: str) -> Peer:
     if path is None:
         raise Absent(f"{name} is not installed: apt-get install --no-install-recommends postfix")
     config = find_program("postconf")
-    version = _run([config, "-d", "-h", "mail_version"], "postconf") if config else "of unknown version"
+    version = (
+        run_briefly([config, "-d", "-h", "mail_version"], "postconf") if config else "of unknown version"
+    )
     return Peer(path, version)
 
 
-def _run(words: list[str], name: str) -> str:
+def find_stunnel() -> Peer:
+    """Return stunnel. Raises Absent."""
+    path = find_program("stunnel4") or find_program("stunnel")
+    if path is None:
+        raise Absent("stunnel is not installed: apt-get install --no-install-recommends stunnel4")
+    done = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=60, check=False)
+    found = re.search(r"stunnel (\S+)", done.stderr + done.stdout)
+    tls = re.search(r"with (OpenSSL \S+)", done.stderr + done.stdout)
+    return Peer(path, f"{found[1] if found else 'of unknown version'}, {tls[1] if tls else 'TLS'}")
+
+
+def run_briefly(words: list[str], name: str) -> str:
     """Run an installer or ask for a version; return what it said. Raises Absent with its last words."""
     try:
         done = subprocess.run(

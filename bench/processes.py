@@ -42,16 +42,17 @@ class Command:
     environ: Mapping[str, str]
 
 
-def run_measured(command: Command, *, scratch: Path, seconds: float) -> Cost:
+def run_measured(command: Command, *, scratch: Path, seconds: float, codes: Sequence[int] = (0,)) -> Cost:
     """Run ``command`` and return what it cost.
 
     Args:
         command: whose output is thrown away, but for the end of stderr in case it fails.
         scratch: a folder for notes of this call.
         seconds: it is killed after so many.
+        codes: exit codes that are a success.
 
     Raises:
-        Failed: it ran too long, could not be started, or ended with a code other than 0.
+        Failed: it ran too long, could not be started, or ended with another code.
     """
     result, errors = scratch / "cost", scratch / "stderr"
     result.unlink(missing_ok=True)
@@ -66,7 +67,7 @@ def run_measured(command: Command, *, scratch: Path, seconds: float) -> Cost:
         raise Failed(f"could not be started: {last_line(errors)}")
     wall, cpu, peak, code = result.read_text("ascii").split()
     cost = Cost(float(wall), float(cpu), _mib(int(peak)), int(code))
-    if cost.code:
+    if cost.code not in codes:
         raise Failed(f"ended with code {cost.code}: {last_line(errors)}")
     return cost
 

@@ -1,41 +1,34 @@
 """Rounds of contenders in turn, each against a fresh sink whose own count decides.
 
-Everybody first sends a few letters to a sink that files them: who fails there, or sends anything but one
-letter to each recipient, is left out, with the reason. The trial also tells how many octets a letter of each
-has.
+Everybody first sends a few letters to a sink that files them: who fails there, or does other work than is
+compared (one personal letter to each recipient, in text and HTML, with Date and Message-ID), is left out,
+with the reason. The trial also tells how many octets a letter of each has. One trial is enough for all races.
 """
 
 from __future__ import annotations
 
 import re
-import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 from statistics import median
 
 from bench.contenders import Contender, Turn
 from bench.figures import Run, in_turn
 from bench.material import Material, rows, write_material
-from bench.processes import Failed, run_measured
-from bench.sink import Sink, proxy, smtp_sink
+from bench.processes import Command, Cost, Failed, run_measured
+from bench.relays import Relay, Way, relay
 
 TRIAL_LETTERS = 12
 TRIAL_S = 60.0
+WAITING = 3  # `campaign send` ends with it where letters wait for a later run: a prepared one means to
 
 _RECIPIENT = re.compile(rb"^X-Rcpt-Args: <([^>]*)>", re.MULTILINE)
 _ADDED = re.compile(rb"\A(?:X-.*\n)*Received:.*\n(?:[ \t].*\n)*")  # smtp-sink's own lines
-
-
-class Way(StrEnum):
-    """What lies between a contender and the sink."""
-
-    DIRECT = "loopback"
-    FAR = "far"  # a proxy that delays
-    TLS = "tls"  # a proxy that speaks TLS
+FIELDS = ("Date", "From", "Message-ID", "MIME-Version", "Subject", "To")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +37,14 @@ class Course:
 
     letters: int
     rounds: int
-    pool: int
+    connections: int  # ours
+    pool: int  # the peers'
     way: Way
     delay_ms: float  # round trip, for `Way.FAR`
     patience_s: float  # for one turn
     scratch: Path
     tell: Callable[[str], None]
+    tried: dict[str, tuple[str, int]] = field(default_factory=dict)  # by whom a trial was made before
 
 
 @dataclass(slots=True)
@@ -73,12 +68,14 @@ class Results:
 
 
 def run_race(course: Course, contenders: Sequence[Contender]) -> Results:
-    """Try everybody, then run the rounds. Raises Failed where there is no sink or no proxy."""
+    """Try everybody who was not tried before, then run the rounds. Raises Failed where there is no relay."""
     results = Results([])
     trial = write_material(course.scratch / "trial", TRIAL_LETTERS)
     for contender in contenders:
-        course.tell(f"trying {contender.name}")
-        why, octets = _try(course, contender, trial)
+        if contender.name not in course.tried:
+            course.tell(f"trying {contender.name}")
+            course.tried[contender.name] = _try(course, contender, trial)
+        why, octets = course.tried[contender.name]
         if why:
             results.left_out[contender.name] = why
             course.tell(f"  left out: {why}")
@@ -86,11 +83,13 @@ def run_race(course: Course, contenders: Sequence[Contender]) -> Results:
             results.contenders.append(contender)
             results.octets[contender.name] = octets
     known = {contender.name: contender for contender in results.contenders}
-    material = write_material(course.scratch / "campaign", course.letters)
+    sizes = {max(1, course.letters // contender.part) for contender in known.values()}
+    materials = {size: write_material(course.scratch / f"campaign-{size}", size) for size in sizes}
     for number in range(course.rounds):
         turns: dict[str, Run] = {}
         results.rounds.append(turns)
         for name in in_turn(list(known), number):
+            material = materials[max(1, course.letters // known[name].part)]
             turns[name] = _turn(course, known[name], material)
             course.tell(f"round {number + 1} of {course.rounds}: {_told(name, turns[name])}")
     return results
@@ -99,19 +98,36 @@ def run_race(course: Course, contenders: Sequence[Contender]) -> Results:
 def _turn(course: Course, contender: Contender, material: Material) -> Run:
     """Let one contender send everything; whatever goes wrong makes the turn void, not the race."""
     material.forget()
-    counted = 0
+    counted, letters = 0, material.letters - contender.prepared
     try:
-        with _relay(course) as (sink, port, ca_file):
-            turn = Turn(material, port, course.pool, course.scratch / "notes", ca_file)
-            command = contender.command(turn)
+        with relay(course.way, course.scratch, delay_ms=course.delay_ms) as target:
+            turn = _as_turn(course, material, target)
             try:
-                cost = run_measured(command, scratch=course.scratch, seconds=course.patience_s)
+                _prepare(course, contender, turn, target)
+                cost = _run(course, contender.command(turn), course.patience_s)
             finally:
-                counted = sink.settled(material.letters)
+                counted = target.counter.settled(material.letters) - contender.prepared
             sending = contender.sending(turn) if contender.sending else None
     except Failed as failure:
-        return Run(material.letters, counted, None, failure=str(failure))
-    return Run(material.letters, counted, cost, sending)
+        return Run(letters, counted, None, failure=str(failure))
+    return Run(letters, counted, cost, sending)
+
+
+def _as_turn(course: Course, material: Material, target: Relay) -> Turn:
+    notes = course.scratch / "notes"
+    return Turn(material, target.port, course.connections, course.pool, notes, target.ca_file)
+
+
+def _prepare(course: Course, contender: Contender, turn: Turn, target: Relay) -> None:
+    if contender.prepare is None:
+        return
+    _run(course, contender.prepare(turn), course.patience_s, codes=(0, WAITING))
+    if (counted := target.counter.settled(contender.prepared)) != contender.prepared:
+        raise Failed(f"{counted} letters were sent before it began")
+
+
+def _run(course: Course, command: Command, seconds: float, *, codes: Sequence[int] = (0,)) -> Cost:
+    return run_measured(command, scratch=course.scratch, seconds=seconds, codes=codes)
 
 
 def _try(course: Course, contender: Contender, material: Material) -> tuple[str, int]:
@@ -119,20 +135,47 @@ def _try(course: Course, contender: Contender, material: Material) -> tuple[str,
     material.forget()
     with tempfile.TemporaryDirectory(prefix="bench-letters-", ignore_cleanup_errors=True) as name:
         folder = Path(name)  # not below the scratch folder: the sink's user has to reach it
-        with _relay(course, letters_in=folder) as (sink, port, ca_file):
-            turn = Turn(material, port, min(course.pool, 2), course.scratch / "notes", ca_file)
+        with relay(course.way, course.scratch, letters_in=folder) as target:
+            turn = _as_turn(course, material, target)
             try:
-                run_measured(contender.command(turn), scratch=course.scratch, seconds=TRIAL_S)
+                _prepare(course, contender, turn, target)
+                _run(course, contender.command(turn), TRIAL_S)
             except Failed as failure:
                 return str(failure), 0
-            counted = sink.settled(material.letters)
+            counted = target.counter.settled(material.letters)
         texts = [path.read_bytes() for path in folder.iterdir()]
     if counted != material.letters or len(texts) != counted:
         return f"the sink took {counted} of {material.letters} letters in the trial", 0
-    written_to = sorted(found[1].decode() for text in texts if (found := _RECIPIENT.search(text)))
-    if not contender.constant and written_to != sorted(row[0] for row in rows(material.letters)):
-        return "it did not write to each recipient once in the trial", 0
-    return "", int(median(on_the_wire(text) for text in texts))
+    why = "" if contender.constant else wrong_work(texts)
+    return why, int(median(on_the_wire(text) for text in texts))
+
+
+def wrong_work(filed: Sequence[bytes]) -> str:
+    """Say why the letters that smtp-sink filed in a trial are not the work that is compared; empty when they
+    are: one to each recipient, with the whole text of that recipient in both parts, a Message-ID of its own
+    and a Date."""
+    everybody = {row[0]: row for row in rows(len(filed))}
+    written_to = sorted(found[1].decode() for text in filed if (found := _RECIPIENT.search(text)))
+    if written_to != sorted(everybody):
+        return "it did not write to each recipient once in the trial"
+    seen: set[str] = set()
+    for text in filed:
+        recipient = _RECIPIENT.search(text)
+        assert recipient is not None, "each has one: it was looked at above"
+        letter = message_from_bytes(_ADDED.sub(b"", text, count=1), policy=default)
+        missing = [name for name in FIELDS if not letter[name]]
+        if missing:
+            return f"its letters have no {missing[0]} in the trial"
+        seen.add(str(letter["Message-ID"]))
+        leaves = [part for part in letter.walk() if not part.is_multipart()]
+        parts = {part.get_content_type(): part.get_content() for part in leaves}
+        if set(parts) != {"text/plain", "text/html"}:
+            return "its letters are not text and HTML in the trial"
+        _, name, _, _, city, reference = everybody[recipient[1].decode()]
+        for words in parts.values():
+            if any(value not in words for value in (name, city, reference)):
+                return "its letters are not personal in the trial"
+    return "" if len(seen) == len(filed) else "its letters share a Message-ID in the trial"
 
 
 def on_the_wire(filed: bytes) -> int:
@@ -140,45 +183,6 @@ def on_the_wire(filed: bytes) -> int:
     CRLF."""
     letter = _ADDED.sub(b"", filed, count=1)
     return len(letter) + letter.count(b"\n") - letter.count(b"\r\n")
-
-
-@contextmanager
-def _relay(course: Course, *, letters_in: Path | None = None) -> Iterator[tuple[Sink, int, Path | None]]:
-    """Start a sink, and what lies before it; give the sink, the port to send to, and the certificate."""
-    with ExitStack() as stack:
-        sink = stack.enter_context(smtp_sink(course.scratch, letters_in=letters_in))
-        if course.way is Way.DIRECT:
-            yield sink, sink.port, None
-        elif course.way is Way.FAR:
-            oneway = str(course.delay_ms / 2)
-            yield sink, stack.enter_context(proxy(course.scratch, "delay_proxy", sink.port, [oneway])), None
-        else:
-            pem, certificate = make_certificate(course.scratch)
-            port = stack.enter_context(proxy(course.scratch, "tls_proxy", sink.port, [str(pem)]))
-            yield sink, port, certificate
-
-
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a key and a certificate for 127.0.0.1, once: both in one file, and the certificate alone.
-
-    Raises Failed without openssl.
-    """
-    pem, certificate, key = folder / "relay.pem", folder / "relay.crt", folder / "relay.key"
-    if pem.exists():
-        return pem, certificate
-    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    words += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    try:
-        subprocess.run(
-            [*words, "-keyout", str(key), "-out", str(certificate)],
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
-    except (OSError, subprocess.SubprocessError) as trouble:
-        raise Failed(f"no certificate could be made with openssl: {type(trouble).__name__}") from None
-    pem.write_bytes(key.read_bytes() + certificate.read_bytes())
-    return pem, certificate
 
 
 def _told(name: str, run: Run) -> str:

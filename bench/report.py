@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.figures import (
+    Figure,
+    Round,
     counted_rounds,
     cpu_seconds,
     letters_per_second,
@@ -30,14 +32,13 @@ class Part:
 
     title: str
     lines: Sequence[str]
-    figures: Mapping[str, float] = field(default_factory=dict)
+    figures: Mapping[str, Figure] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)
 
 
 def whole(
     *,
     command: str,
-    day: str,
     machine: Iterable[tuple[str, str]],
     parts: Sequence[Part],
     standing: Sequence[Standing],
@@ -46,14 +47,19 @@ def whole(
     lines = [
         "# Results of the benchmark",
         "",
-        f"`{command}`, {day}. Ratios are taken inside a round; the median of the rounds is given. Figures",
-        "of other runs or machines do not compare. Whole processes, start included, unless said otherwise.",
+        f"`{command}`",
+        "",
+        "Ratios are taken inside a round; the median of the rounds is given, and from where to where they",
+        "went. Figures of other runs or machines do not compare. Whole processes, start included, unless",
+        "said otherwise. Our lines are cold (list checked, letters planned and sent in one process) unless",
+        "they say warm (planned and released before); goals are judged on the cold ones.",
         "",
         *table(("machine", ""), machine),
     ]
     for part in parts:
         lines += ["", f"## {part.title}", "", *part.lines]
-    lines += ["", "## What must be reached", "", *goals_table(standing), "", *losses(standing)]
+    if standing:
+        lines += ["", "## What must be reached", "", *goals_table(standing), "", *losses(standing)]
     return "\n".join(lines) + "\n"
 
 
@@ -62,7 +68,7 @@ def goals_table(standing: Sequence[Standing]) -> list[str]:
     rows = []
     for one in standing:
         goal, sign = one.goal, "at most" if one.goal.at_most else "at least"
-        shown = NOTHING if one.figure is None else quantity(one.figure, goal.unit)
+        shown = NOTHING if one.figure is None else spread(one.figure, goal.unit)
         bound = f"{sign} {quantity(goal.bound, goal.unit)}"
         rows.append((goal.work, goal.against, bound, shown, one.verdict))
     return table(("work", "against", "goal", "figure", "verdict"), rows)
@@ -75,7 +81,7 @@ def losses(standing: Sequence[Standing]) -> list[str]:
     lines = [f"Where we lose ({len(missed)} of {len(standing) - unknown} measured):"] if missed else []
     for one in missed:
         assert one.figure is not None
-        figure, bound = quantity(one.figure, one.goal.unit), quantity(one.goal.bound, one.goal.unit)
+        figure, bound = quantity(one.figure.value, one.goal.unit), quantity(one.goal.bound, one.goal.unit)
         lines.append(f"- {one.goal.work}, against {one.goal.against}: {figure}, the goal is {bound}")
     if not missed and unknown < len(standing):
         lines.append("Every goal that was measured is reached.")
@@ -89,14 +95,18 @@ def race_lines(results: Results) -> list[str]:
     rounds = results.rounds
     names = [contender.name for contender in results.contenders]
     peers = [name for name in PEERS if name in names]
-    head = ("contender", "letters/s", *(f"x {name}" for name in peers))
+    head = ("contender", "letters/s", "from to", *(f"x {name}" for name in peers))
     head = (*head, "sending alone, letters/s", "CPU s per 10k", "peak MiB", "octets a letter", "rounds")
     rows = []
     for contender in results.contenders:
         name = contender.name
-        row = [f"{name}: {contender.what}", number(typical(rounds, name, letters_per_second))]
+        row = [
+            f"{name}: {contender.what}",
+            number(typical(rounds, name, letters_per_second)),
+            _range(rounds, name),
+        ]
         row += [
-            number(ratio(rounds, name, peer, letters_per_second), digits=2) if peer != name else NOTHING
+            _times(ratio(rounds, name, peer, letters_per_second)) if peer != name else NOTHING
             for peer in peers
         ]
         row += [
@@ -129,6 +139,24 @@ def number(value: float | None, *, digits: int = 0) -> str:
 def quantity(value: float, unit: str) -> str:
     """Return a ratio as "2.50 x", another quantity with its unit."""
     return f"{value:.2f} x" if unit == "x" else f"{value:.0f} {unit}"
+
+
+def spread(figure: Figure, unit: str) -> str:
+    """Return a figure with its lowest and highest round, where there were several."""
+    shown = quantity(figure.value, unit)
+    if figure.rounds < 2:
+        return shown
+    digits = 2 if unit == "x" else 0
+    return f"{shown} ({figure.low:.{digits}f} to {figure.high:.{digits}f}, {figure.rounds} rounds)"
+
+
+def _range(rounds: Sequence[Round], name: str) -> str:
+    found = [rate for one in rounds if name in one and (rate := letters_per_second(one[name])) is not None]
+    return f"{min(found):,.0f} to {max(found):,.0f}" if found else NOTHING
+
+
+def _times(figure: Figure | None) -> str:
+    return NOTHING if figure is None else f"{figure.value:.2f}"
 
 
 def _row(cells: Sequence[str]) -> str:

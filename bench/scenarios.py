@@ -1,16 +1,18 @@
-"""The scenarios: each runs something and returns its part of the report, with the figures that decide goals.
+"""The races: each returns its part of the report, with the figures that decide goals.
 
-A scenario that cannot be run (no sink, no openssl, a campaign that fails) is a part that says so.
+A scenario that cannot be run (no sink, no stunnel, not root) is a part that says so. What is no race is in
+`large`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.contenders import FAST, Field
 from bench.figures import (
+    Figure,
     Measure,
     Round,
     cpu_seconds,
@@ -18,45 +20,48 @@ from bench.figures import (
     ratio,
     sending_per_second,
 )
-from bench.intake import compare
+from bench.ours import TEN
 from bench.processes import Failed
-from bench.race import Course, Results, Way, run_race
-from bench.report import Part, number, race_lines, table
-from bench.stores import Bounds, first_letter_seconds, send_peaks, status_seconds
+from bench.race import Course, Results, run_race
+from bench.relays import Way
+from bench.report import Part, race_lines
 
-FAR_LETTERS = 1_000  # at most, when the relay is far: 20 s a turn for the slowest
-OURS = "campaign-limits"  # what the goals speak of: limits on, as quotas
+NOT_ASKED_FOR = "not asked for"
+FAR_LETTERS, POSTFIX_LETTERS = 1_500, 5_000  # at most, where the relay sets the pace
+OURS = "campaign-limits"  # what the goals speak of: limits on, as quotas; cold
 
 # figure, contender, the other one, measure, and the measure of the other where it is another one
 Deciding = tuple[str, str, str, Measure, Measure | None]
 
-_RACE: tuple[Deciding, ...] = (
-    *(
-        deciding
-        for suffix in ("", FAST)
-        for deciding in (
-            (f"nodemailer{suffix}", OURS + suffix, "nodemailer", letters_per_second, None),
-            (f"cpu{suffix}", OURS + suffix, "nodemailer", cpu_seconds, None),
-            (f"mailmerge{suffix}", OURS + suffix, "mailmerge", letters_per_second, None),
-            (f"smtp-source{suffix}", OURS + suffix, "smtp-source", letters_per_second, None),
-            (
-                f"session{suffix}",
-                f"session{suffix}",
-                "smtp-source-kept",
-                sending_per_second,
-                letters_per_second,
-            ),
-            (f"8bit{suffix}", f"campaign-8bit{suffix}", "nodemailer", letters_per_second, None),
-        )
-    ),
-    ("processes", "campaign-processes", "campaign", letters_per_second, None),
-    ("normal", "campaign", "campaign-normal", letters_per_second, None),
+
+def _both(figure: str, ours: str, other: str, measure: Measure = letters_per_second) -> tuple[Deciding, ...]:
+    """Return the deciding pair without uvloop, and the one with it."""
+    return tuple((figure + end, ours + end, other, measure, None) for end in ("", FAST))
+
+
+def _best(figure: str, ours: str, other: str) -> tuple[Deciding, ...]:
+    """Return a figure that is decided with uvloop where it is there: the later of the two counts."""
+    return tuple((figure, ours + end, other + end, letters_per_second, None) for end in ("", FAST))
+
+
+_KEPT = "smtp-source-kept"
+RACE: tuple[Deciding, ...] = (
+    *_both("nodemailer", OURS, "nodemailer"),
+    *_both("cpu", OURS, "nodemailer", cpu_seconds),
+    *_both("mailmerge", OURS, "mailmerge"),
+    *_both("smtp-source", OURS, "smtp-source"),
+    *_both("8bit", "campaign-8bit", "nodemailer"),
+    ("session", "session", _KEPT, sending_per_second, letters_per_second),
+    ("session" + FAST, "session" + FAST, _KEPT, sending_per_second, letters_per_second),
+    *_best("processes", "campaign-processes", OURS),
+    *_best("normal", OURS, "campaign-normal"),
 )
-_FAR: tuple[Deciding, ...] = (
-    ("far nodemailer", "campaign", "nodemailer", letters_per_second, None),
-    ("far aiosmtplib", "campaign", "aiosmtplib", letters_per_second, None),
+FAR: tuple[Deciding, ...] = (
+    ("far nodemailer", OURS, "nodemailer", letters_per_second, None),
+    ("far aiosmtplib", OURS, "aiosmtplib", letters_per_second, None),
 )
-_TLS: tuple[Deciding, ...] = (("tls nodemailer", OURS, "nodemailer", letters_per_second, None),)
+TLS: tuple[Deciding, ...] = _both("tls nodemailer", OURS, "nodemailer")
+POSTFIX: tuple[Deciding, ...] = _both("postfix", OURS, "nodemailer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,138 +70,114 @@ class Wishes:
 
     letters: int
     rounds: int
-    pool: int
+    connections: int  # ours
+    pool: int  # the peers'
     delay_ms: float
-    sizes: tuple[int, int]  # a small and a large campaign
-    peak_sizes: tuple[int, int]
+    large: int  # letters of a large campaign
     rows: int
+    kills: int
     patience_s: float
     only: frozenset[str]  # contenders; empty: all
     scratch: Path
     tell: Callable[[str], None]
-
-    @property
-    def bounds(self) -> Bounds:
-        """The same for what is no race."""
-        return Bounds(self.rounds, self.pool, self.patience_s, self.scratch, self.tell)
+    tried: dict[str, tuple[str, int]] = field(default_factory=dict)  # contenders, see `race`
 
 
-def race(wishes: Wishes, field: Field) -> Part:
+def race(wishes: Wishes, entered: Field) -> Part:
     """Everybody over loopback."""
-    absent = [name for names in field.left_out for name in names.split(", ")]
-    names = [*(one.name for one in field.contenders), *absent]
-    title = f"Over loopback: {wishes.letters:,} letters, {wishes.pool} connections"
-    return _race(wishes, field, title, names, Way.DIRECT, wishes.letters, _RACE)
+    absent = [name for names in entered.left_out for name in names.split(", ")]
+    names = [one.name for one in entered.contenders if not one.extra or one.name in wishes.only]
+    course = _course(wishes, Way.DIRECT, wishes.letters, wishes.connections)
+    return _race(wishes, entered, "Over loopback", [*names, *absent], course, RACE)
 
 
-def far(wishes: Wishes, field: Field) -> Part:
-    """The same with a relay that is far away."""
-    letters = min(wishes.letters, FAR_LETTERS)
-    title = f"{wishes.delay_ms:g} ms to the relay: {letters:,} letters, {wishes.pool} connections"
-    names = ["campaign", f"campaign{FAST}", "campaign-grouped", "campaign-off", "nodemailer", "aiosmtplib"]
-    return _race(wishes, field, title, names, Way.FAR, letters, _FAR)
+def far(wishes: Wishes, entered: Field) -> Part:
+    """The same with a relay that is far away; everybody with as many connections as the peers."""
+    course = _course(wishes, Way.FAR, min(wishes.letters, FAR_LETTERS), wishes.pool)
+    names = [OURS, OURS + FAST, "nodemailer", "aiosmtplib"]
+    names += [one.name for one in entered.contenders if one.extra and one.name in wishes.only]
+    everybody = replace(entered, contenders=tuple(replace(one, part=1) for one in entered.contenders))
+    return _race(wishes, everybody, f"{wishes.delay_ms:g} ms to the relay", names, course, FAR)
 
 
-def tls(wishes: Wishes, field: Field) -> Part:
-    """The same over TLS, by way of our own small TLS proxy, which all go through."""
-    title = f"Over TLS, by way of bench/tls_proxy.py: {wishes.letters:,} letters, {wishes.pool} connections"
-    names = [OURS, OURS + FAST, "nodemailer"]
-    return _race(wishes, field, title, names, Way.TLS, wishes.letters, _TLS)
+def tls(wishes: Wishes, entered: Field) -> Part:
+    """The same over TLS."""
+    names = [*_ours_with_ten(), "nodemailer"]
+    course = _course(wishes, Way.TLS, wishes.letters, wishes.connections)
+    return _race(wishes, entered, "Over TLS (stunnel before the sink)", names, course, TLS)
 
 
-def memory(wishes: Wishes, _field: Field) -> Part:
-    """Peak memory of a small and a large send."""
-    small, large = wishes.peak_sizes
-    try:
-        peaks = send_peaks(wishes.bounds, wishes.peak_sizes)
-    except Failed as failure:
-        return _failed("Peak memory of a send", failure, ("memory ratio", "memory peak"))
-    rows = [(f"{size:,}", number(peak, digits=1)) for size, peak in peaks.items()]
-    figures = {"memory ratio": peaks[large] / peaks[small], "memory peak": max(peaks.values())}
-    return Part("Peak memory of a send", table(("letters", "peak MiB"), rows), figures)
+def real_postfix(wishes: Wishes, entered: Field) -> Part:
+    """The same with a real Postfix; a process for each connection, so ten are enough for everybody."""
+    names = [OURS, OURS + FAST, "nodemailer", "aiosmtplib", _KEPT]
+    course = _course(wishes, Way.POSTFIX, min(wishes.letters, POSTFIX_LETTERS), wishes.pool)
+    return _race(wishes, entered, "A real Postfix as the relay", names, course, POSTFIX)
 
 
-def status(wishes: Wishes, _field: Field) -> Part:
-    """`campaign status` on a small and a large campaign."""
-    return _sized(wishes, "`campaign status`, whole process", "status", status_seconds)
+def _ours_with_ten() -> list[str]:
+    return [name + end for end in ("", FAST) for name in (OURS, f"{OURS}-{TEN}", f"{OURS}-warm")]
 
 
-def resume(wishes: Wishes, _field: Field) -> Part:
-    """From the start of `campaign send` to the first letter, on a small and a large campaign."""
-    title = "Resuming: start of `campaign send` to the first letter in the sink"
-    return _sized(wishes, title, "resume", first_letter_seconds)
-
-
-def intake(wishes: Wishes, _field: Field) -> Part:
-    """Reading the list."""
-    title = "Reading the list, every row judged; without the interpreter's start"
-    try:
-        found = compare(
-            wishes.scratch,
-            count=wishes.rows,
-            rounds=wishes.rounds,
-            patience_s=wishes.patience_s,
-            tell=wishes.tell,
-        )
-    except Failed as failure:
-        return _failed(title, failure, ("intake",))
-    rows = [
-        ("campaign, all cells of the row", number(found.ours_us, digits=1)),
-        ("email-validator, the address alone, and csv", number(found.peer_us, digits=1)),
-    ]
-    same = f"{found.rows:,} rows, {found.accepted:,} accepted, the same ones by both."
-    return Part(title, [*table(("reader", "µs a row"), rows), "", same], {"intake": found.ratio})
-
-
-def _race(
-    wishes: Wishes,
-    field: Field,
-    title: str,
-    names: Sequence[str],
-    way: Way,
-    letters: int,
-    deciding: Sequence[Deciding],
-) -> Part:
-    chosen = [name for name in names if not wishes.only or name in wishes.only]
-    course = Course(
+def _course(wishes: Wishes, way: Way, letters: int, connections: int) -> Course:
+    return Course(
         letters=letters,
         rounds=wishes.rounds,
+        connections=connections,
         pool=wishes.pool,
         way=way,
         delay_ms=wishes.delay_ms,
         patience_s=wishes.patience_s,
         scratch=wishes.scratch,
         tell=wishes.tell,
+        tried=wishes.tried,
     )
+
+
+def _race(
+    wishes: Wishes,
+    entered: Field,
+    title: str,
+    names: Sequence[str],
+    course: Course,
+    deciding: Sequence[Deciding],
+) -> Part:
+    title = f"{title}: {course.letters:,} letters, {course.connections} connections, peers {course.pool}"
+    wishes.tell(title)
+    chosen = [name for name in names if not wishes.only or name in wishes.only]
     missing = {figure: "it or its peer did not take part, or no round counts" for figure, *_ in deciding}
     try:
-        results = run_race(course, field.chosen(chosen))
+        results = run_race(course, entered.chosen(chosen))
     except Failed as failure:
-        return _failed(title, failure, tuple(missing))
+        return failed(title, failure, tuple(missing))
     results.left_out = {
-        **_concerned(field, names),
-        **_not_asked_for(field, names, chosen),
+        **_concerned(entered, names),
+        **{name: NOT_ASKED_FOR for name in names if name not in chosen},
         **results.left_out,
     }
-    figures = decided(results.rounds, deciding)
-    return Part(title, race_lines(results), figures, _why_missing(missing, results, deciding))
+    why = _why_missing(missing, results, deciding)
+    results.left_out = {name: text for name, text in results.left_out.items() if text != NOT_ASKED_FOR}
+    return Part(title, race_lines(results), decided(results.rounds, deciding), why)
 
 
-def decided(rounds: Sequence[Round], deciding: Sequence[Deciding]) -> dict[str, float]:
-    """Return the figures that the rounds of a race decide."""
-    found = {figure: ratio(rounds, name, other, measure, of) for figure, name, other, measure, of in deciding}
-    return {figure: value for figure, value in found.items() if value is not None}
+def decided(rounds: Sequence[Round], deciding: Sequence[Deciding]) -> dict[str, Figure]:
+    """Return the figures that the rounds of a race decide; of two with one name the later that is there."""
+    found: dict[str, Figure] = {}
+    for figure, name, other, measure, of in deciding:
+        value = ratio(rounds, name, other, measure, of)
+        if value is not None:
+            found[figure] = value
+    return found
 
 
-def _concerned(field: Field, names: Sequence[str]) -> dict[str, str]:
+def failed(title: str, failure: Failed, figures: Sequence[str]) -> Part:
+    """Return the part of a scenario that could not be run."""
+    return Part(title, [f"Not measured: {failure}"], absent=dict.fromkeys(figures, str(failure)))
+
+
+def _concerned(entered: Field, names: Sequence[str]) -> dict[str, str]:
     """Return who of those that a race wants cannot take part, and why."""
     wanted = {*names, *(FAST for name in names if name.endswith(FAST))}
-    return {missing: why for missing, why in field.left_out.items() if wanted & set(missing.split(", "))}
-
-
-def _not_asked_for(field: Field, names: Sequence[str], chosen: Sequence[str]) -> dict[str, str]:
-    here = {one.name for one in field.contenders}
-    return {name: "not asked for" for name in names if name in here and name not in chosen}
+    return {missing: why for missing, why in entered.left_out.items() if wanted & set(missing.split(", "))}
 
 
 def _why_missing(missing: dict[str, str], results: Results, deciding: Sequence[Deciding]) -> dict[str, str]:
@@ -205,25 +186,7 @@ def _why_missing(missing: dict[str, str], results: Results, deciding: Sequence[D
     left_out = {one: text for names, text in results.left_out.items() for one in names.split(", ")}
     for figure, name, other, *_ in deciding:
         for contender in (other, name):
-            suffix = FAST if contender.endswith(FAST) else ""
-            text = left_out.get(contender) or left_out.get(contender.removesuffix("-kept"))
-            text = text or (left_out.get(FAST) if suffix else None)
+            text = left_out.get(contender) or (left_out.get(FAST) if contender.endswith(FAST) else None)
             if text:
                 why[figure] = f"{contender}: {text}"
     return why
-
-
-def _sized(
-    wishes: Wishes, title: str, figure: str, measure: Callable[[Bounds, Sequence[int]], dict[int, float]]
-) -> Part:
-    small, large = wishes.sizes
-    try:
-        seconds = measure(wishes.bounds, wishes.sizes)
-    except Failed as failure:
-        return _failed(title, failure, (figure,))
-    rows = [(f"{size:,}", number(taken, digits=3)) for size, taken in seconds.items()]
-    return Part(title, table(("letters", "seconds"), rows), {figure: seconds[large] / seconds[small]})
-
-
-def _failed(title: str, failure: Failed, figures: Sequence[str]) -> Part:
-    return Part(title, [f"Not measured: {failure}"], absent=dict.fromkeys(figures, str(failure)))

@@ -91,7 +91,7 @@ def smtp_sink(scratch: Path, *, letters_in: Path | None = None) -> Iterator[Sink
             start_new_session=True,
         )
     try:
-        _await_listening(process, port, errors, "smtp-sink")
+        await_listening(process, port, errors, "smtp-sink")
         yield Sink(port, counter)
     finally:
         stop(process)
@@ -104,13 +104,14 @@ def proxy(scratch: Path, module: str, target: int, arguments: Sequence[str]) -> 
     words = [sys.executable, "-m", f"bench.{module}", str(port), str(target), *arguments]
     process = start(Command(words, REPOSITORY, environment(scratch)), errors)
     try:
-        _await_listening(process, port, errors, module)
+        await_listening(process, port, errors, module)
         yield port
     finally:
         stop(process)
 
 
-def _await_listening(process: subprocess.Popen[bytes], port: int, errors: Path, name: str) -> None:
+def await_listening(process: subprocess.Popen[bytes], port: int, errors: Path, name: str) -> None:
+    """Wait until a server that was started listens. Raises Failed where it does not."""
     wait_until(lambda: process.poll() is not None or _listens(port), seconds=START_S)
     if process.poll() is not None or not _listens(port):
         raise Failed(f"{name} did not start: {last_line(errors)}")

@@ -246,7 +246,7 @@ class _Letters:
 
     def _faults_of(self, recipient: Recipient) -> Sequence[Problem]:
         try:
-            self._composer.write(draft_of(recipient), now=self._clock.now())
+            self._composer.check(draft_of(recipient))
         except TemplateFault as fault:
             return [fault.problem]
         except NotAttachable as fault:
