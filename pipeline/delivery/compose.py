@@ -11,6 +11,7 @@ be told by nothing but the time it takes (`tests/unit/test_quick_letters.py`).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ from pipeline.letters.templates import Rendered, TemplateFault, Templates
 from pipeline.mail import headers
 from pipeline.mail.address import Mailbox
 from pipeline.problem import Problem
+
+COMPARED = 5  # letters in a language that `check` writes both ways
 
 # names, and the row's line for messages
 FindAttachments = Callable[[Sequence[str], int], Sequence[Attachment]]
@@ -52,9 +55,10 @@ class Draft:
 
 @dataclass(slots=True)
 class _Kept:
-    """What a composer has made already: letterheads by language and SMTPUTF8, the last second's Date."""
+    """What a composer has made: letterheads by language and SMTPUTF8, the last second's Date."""
 
     heads: dict[tuple[str, bool], Letterhead | None] = field(default_factory=dict)
+    compared: Counter[str] = field(default_factory=Counter)  # letters written both ways, by language
     second: datetime = datetime(1, 1, 1, tzinfo=UTC)
     date: bytes = b""
 
@@ -108,7 +112,8 @@ class Composer:
     def check(self, draft: Draft) -> None:
         """Raise what `write` would raise; nothing is written where it is certain that it can be.
 
-        Raises TemplateFault, MessageFault, NotAttachable.
+        The first letters in a language are written both ways all the same: should an octet differ, all its
+        letters go the plain way from then on. Raises TemplateFault, MessageFault, NotAttachable.
         """
         found = self.templates.words(
             language=draft.language, recipient=draft.values, row=(self.list_file, draft.line)
@@ -120,6 +125,7 @@ class Composer:
             if cast.vouches(words) and letterhead.fits(entry):
                 for attachment in self._attachments(draft, self.templates.attached(draft.language)):
                     attachment_part(attachment)
+                self._compare(draft)
                 return
         self.write_plainly(draft, now=self.clock.now())
 
@@ -153,6 +159,15 @@ class Composer:
             encoding=encoding,
             attachments=self._attachments(draft, self.templates.attached(draft.language)),
         )
+
+    def _compare(self, draft: Draft) -> None:
+        """Write one of the first letters in a language both ways, and trust the quick one if they agree."""
+        if self._kept.compared[draft.language] >= COMPARED:
+            return
+        self._kept.compared[draft.language] += 1
+        now = self.clock.now()
+        if self._write_quickly(draft, now, "qp", "") not in (None, self.write_plainly(draft, now=now)):
+            self.templates.render_always(draft.language)
 
     def _attachments(self, draft: Draft, of_letter: Sequence[str]) -> Sequence[Attachment]:
         cell = draft.values.get("attachments", "")

@@ -114,8 +114,9 @@ def _rcpt(address: str, offer: Offer) -> bytes:
 
 
 def _command(words: list[str]) -> bytes:
-    line = " ".join(words).encode()
-    if len(line) > COMMAND_LIMIT or _CONTROL.search(line):
+    text = " ".join(words)
+    line = text.encode()
+    if len(line) > COMMAND_LIMIT or (not text.isprintable() and _CONTROL.search(line)):
         raise Unfit("its address cannot be put into an SMTP command")
     return line
 

@@ -181,6 +181,10 @@ class Templates:
         found = self._casts.get((language, words.markdown, bool(words.preheader)))
         return (words, found) if found else self._newly_cast(language, words, row)
 
+    def render_always(self, language: str) -> None:
+        """Let `words` give no letter in ``language`` any more."""
+        self._uncast.add(language)
+
     def attached(self, language: str) -> tuple[str, ...]:
         """Return the names of the files that go with every letter in ``language``."""
         letter = self._letters.get(language)
@@ -264,7 +268,7 @@ class Templates:
             return None
         self._made[language] += 1
         if made is None or self._made[language] > MOST_MADE:
-            self._uncast.add(language)
+            self.render_always(language)
             return None
         if len(self._casts) >= MOST_CASTS:
             self._casts.clear()

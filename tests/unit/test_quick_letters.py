@@ -298,3 +298,13 @@ def test_nothing_piles_up_with_letters() -> None:
         assert len(made.templates._casts) <= MOST_CASTS
     draft = Draft({**PLAIN_ROW, "office": "0"}, "en", "a@office.example", 2, "<1@example.org>")
     assert made._write_quickly(draft, MOMENTS[0], "qp", "") is None
+
+
+def test_should_the_ways_ever_differ_letters_go_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`check` compares the first letters in a language; nothing is sent that the reference would not send."""
+    made = composer("Dear {{ recipient.name }} of {{ recipient.town }}\n")
+    draft = Draft(PLAIN_ROW, "en", "a@office.example", 2, "<1@example.org>")
+    monkeypatch.setattr("pipeline.letters.cast.Cast.quoted", lambda *_: ("another\r\n", "letter\r\n"))
+    assert made.write(draft, now=MOMENTS[0]) != made.write_plainly(draft, now=MOMENTS[0])
+    made.check(draft)
+    assert made.write(draft, now=MOMENTS[0]) == made.write_plainly(draft, now=MOMENTS[0])
