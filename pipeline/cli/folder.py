@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -277,8 +278,9 @@ def _composer(settings: Settings, templates: Templates, listing: Listing, clock:
         written = Written(listing.file, line, 1, "") if in_row else Written(CONFIG)
         found, problems = _attachments(settings, names, written)
         if problems and in_row:  # where in the row it stands takes a look into the file
-            place = listing.place_of(line, "attachments")
-            written = Written(listing.file, place.line, place.column, place.source)
+            with suppress(Unusable):  # which has changed, when letters are sent long after
+                place = listing.place_of(line, "attachments")
+                written = Written(listing.file, place.line, place.column, place.source)
             found, problems = _attachments(settings, names, written)
         if problems:
             raise NotAttachable(problems)
