@@ -3,7 +3,8 @@
 A commit holds everything that came in while the one before it was on its way to the disk, so its cost is
 shared. While answers of other letters are still expected it also waits, at most for as long as a commit
 takes, until half of what is under way has come: so the size of a commit follows the disk and the connections
-in use, and one connection never waits for another.
+in use, and one connection never waits for another. A commit begins the moment there is enough for it, while
+the event loop goes on with the other half.
 
 A permission is given only after its commit; a commit that failed, or whose outcome is unknown, is permission
 denied. A result is never forgotten: while the store cannot be written it is kept and tried again, and if that
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
-from pipeline.clock import Clock, to_us
+from pipeline.clock import Clock, Timer, to_us
 from pipeline.delivery.letter import Parcel, Result
 from pipeline.errors import StoreUnwritable
 from pipeline.recipients.suppression import Reason, Suppression, suppression_hash
@@ -42,6 +43,14 @@ class _Asked(NamedTuple):
     denied: Callable[[], None]
 
 
+class _Commit(NamedTuple):
+    """What is on its way to the disk, and since when (monotonic seconds)."""
+
+    permits: list[_Asked]
+    results: list[Result]
+    began: float
+
+
 class Journal:
     """Permissions and results of one run."""
 
@@ -58,8 +67,11 @@ class Journal:
         self._results: list[Result] = []
         self._answers_due = 0  # permissions given whose result has not come
         self._commit_s = 0.0  # what the last commit took
-        self._work = asyncio.Event()
-        self._enough = asyncio.Event()
+        self._on = False  # somebody runs `write_for_ever`
+        self._under_way: _Commit | None = None
+        self._waits = False  # for a store that could not be written
+        self._gathering: Timer | None = None
+        self._retry: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         self._failures = 0
@@ -71,29 +83,35 @@ class Journal:
         false."""
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._permits.append(_Asked(parcel, answer, denied))
-        self._wake()
+        self._consider()
         return answer
 
     def record(self, result: Result) -> None:
         """Take a result; it is committed before, or together with, any permission asked for later."""
         self._results.append(result)
         self._answers_due = max(0, self._answers_due - 1)
-        self._wake()
+        self._consider()
 
     async def call(self, job: Callable[[], T]) -> T:
         """Run a job in the writer's thread, between commits."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, job)
 
     async def write_for_ever(self) -> None:
-        """Commit what comes in, until cancelled; call `flush` before that."""
-        while True:
-            await self._work.wait()
-            self._work.clear()
-            await self._gather()
-            if self._permits or self._results:
-                await self._commit()
-            if not self._work.is_set():
-                self._idle.set()
+        """Commit what comes in, until cancelled; call `flush` before that.
+
+        What is on its way then is denied, and its results are kept.
+        """
+        self._on = True
+        self._consider()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self._on = False
+            self._call_off_gathering()
+            if self._retry is not None:
+                self._retry.cancel()
+            if self._under_way is not None:
+                self._end(self._under_way, None)
 
     async def flush(self) -> tuple[Result, ...]:
         """Wait until all is committed; return the results that could not be."""
@@ -104,59 +122,86 @@ class Journal:
         """Let the thread go."""
         self._thread.shutdown(wait=True)
 
-    def _wake(self) -> None:
-        self._idle.clear()
-        self._work.set()
-        if self._is_enough:
-            self._enough.set()
+    # -- when to commit
 
-    @property
-    def _is_enough(self) -> bool:
-        """Whether at least half of the letters under way wait for this commit, or no more can come."""
-        return len(self._permits) >= self._answers_due
-
-    async def _gather(self) -> None:
-        """Let more permissions come in, for as long as a commit takes."""
-        patience = min(self._commit_s, LONGEST_GATHERING_S)
-        if self._is_enough or patience <= 0:
+    def _consider(self) -> None:
+        """Begin a commit if there is enough for one; else wait a little for more."""
+        if not (self._permits or self._results):
             return
-        self._enough.clear()
-        timer = self._clock.call_later(patience, self._enough.set)
-        try:
-            await self._enough.wait()
-        finally:
-            timer.cancel()
+        self._idle.clear()
+        if not self._on or self._under_way is not None or self._waits:
+            return
+        if 2 * len(self._permits) > self._answers_due and self._commit_s > 0:
+            self._begin()
+        elif self._gathering is None:
+            patience = min(self._commit_s, LONGEST_GATHERING_S)
+            if patience > 0:
+                self._gathering = self._clock.call_later(patience, self._gathered)
+            else:  # nothing is known of the disk yet: what comes in the same turn of the loop
+                self._gathering = asyncio.get_running_loop().call_soon(self._gathered)
 
-    async def _commit(self) -> None:
-        permits, self._permits = self._permits, []
-        results, self._results = self._results, []
-        written = None
-        began = self._clock.monotonic()
+    def _gathered(self) -> None:
+        self._gathering = None
+        if self._on and self._under_way is None and not self._waits and (self._permits or self._results):
+            self._begin()
+
+    def _call_off_gathering(self) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+
+    # -- one commit
+
+    def _begin(self) -> None:
+        """Hand what has come in to the writer's thread."""
+        self._call_off_gathering()
+        commit = _Commit(self._permits, self._results, self._clock.monotonic())
+        self._permits, self._results, self._under_way = [], [], commit
+        parcels = [asked.parcel for asked in commit.permits]
+        done = asyncio.get_running_loop().run_in_executor(self._thread, self._write, parcels, commit.results)
+        done.add_done_callback(lambda written: self._end(commit, written))
+
+    def _end(self, commit: _Commit, done: asyncio.Future[fence.Written] | None) -> None:
+        """Tell what became of a commit, and go on; None: nobody waited for its end."""
+        if commit is not self._under_way:
+            return
+        self._under_way = None
+        written = self._outcome(done) if done is not None else None
+        if written is None:
+            self._results[:0] = commit.results
+        else:
+            self._commit_s = self._clock.monotonic() - commit.began
+            self._answers_due += len(written.granted)
+            self._failures = 0
+            self.trouble = None
+            self.paused = written.paused
+        _answer(commit.permits, written.granted if written else frozenset())
+        if self._on and written is None and self._results and self._failures < len(RETRY_WAITS_S):
+            self._waits = True
+            self._retry = asyncio.create_task(self._try_later())
+        elif self._permits or (self._results and written is not None):
+            self._consider()
+        else:
+            self._idle.set()
+
+    def _outcome(self, done: asyncio.Future[fence.Written]) -> fence.Written | None:
+        """Return what a commit wrote; None where it failed, or nobody knows."""
         try:
-            written = await self.call(lambda: self._write([asked.parcel for asked in permits], results))
+            return done.result()
         except StoreUnwritable as trouble:
             self.trouble = trouble
+        except asyncio.CancelledError:
+            pass
         except Exception as fault:
             self.trouble = StoreUnwritable(f"the journal failed: {type(fault).__name__}: {fault}")
-        finally:
-            if written is None:
-                self._results[:0] = results
-            else:
-                self._commit_s = self._clock.monotonic() - began
-                self._answers_due += len(written.granted)
-                self._failures = 0
-                self.trouble = None
-                self.paused = written.paused
-            _answer(permits, written.granted if written else frozenset())
-        if written is None:
-            await self._try_later()
+        return None
 
     async def _try_later(self) -> None:
-        """Keep the results and come back; after the last wait give them up to whoever flushes."""
-        if self._results and self._failures < len(RETRY_WAITS_S):
-            await self._clock.sleep(RETRY_WAITS_S[self._failures])
-            self._failures += 1
-            self._work.set()
+        """Come back with the results; after the last wait they are left for whoever flushes."""
+        await self._clock.sleep(RETRY_WAITS_S[self._failures])
+        self._failures += 1
+        self._waits = False
+        self._gathered()
 
     def _write(self, permits: list[Parcel], results: list[Result]) -> fence.Written:
         self._suppress([result for result in results if result.suppress])
