@@ -197,7 +197,7 @@ def agree(made: Composer, draft: Draft, *, eightbit: bool, mark: str = "") -> No
 
 
 @pytest.mark.parametrize("body", BODIES)
-@settings(max_examples=120)
+@settings(max_examples=120, deadline=None)
 @given(row=rows, eightbit=st.booleans(), head=st.sampled_from([HEAD, PREHEADER]))
 def test_any_row_comes_out_alike(body: str, row: dict[str, str], eightbit: bool, head: str) -> None:
     """Whatever stands in its cells, in every kind of block, in both encodings."""
@@ -209,7 +209,7 @@ def test_any_row_comes_out_alike(body: str, row: dict[str, str], eightbit: bool,
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(row=rows, eightbit=st.booleans(), head=st.sampled_from([HEAD, PREHEADER]))
 def test_any_page_comes_out_alike(layout: str, row: dict[str, str], eightbit: bool, head: str) -> None:
     """Whether the layout has a frame or not."""
@@ -217,7 +217,7 @@ def test_any_page_comes_out_alike(layout: str, row: dict[str, str], eightbit: bo
     agree(made, Draft(row, "en", "ada@office.example", 2, "<1@example.org>"), eightbit=eightbit)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(
     rows, addresses, ids, st.sampled_from(["", "mayday"]), st.sampled_from(["", "[TEST]"]), st.booleans(),
     st.sampled_from(["", "a.txt", "a.txt; b.txt", "missing", " ; "]),
@@ -244,7 +244,7 @@ def test_a_boundary_that_stands_in_a_value_is_not_used() -> None:
 
 
 @pytest.mark.parametrize("padding", range(50, 80))
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(edges, edges, edges)
 def test_any_column_comes_out_alike(padding: int, name: str, town: str, office: str) -> None:
     """What decides about folds and shields may be cut by the edge of a line and of a value at once."""
