@@ -27,11 +27,11 @@ from pipeline.delivery.limits import Pace
 from pipeline.delivery.rules import Claim, Refusal, Rules
 from pipeline.errors import ExitCode
 
-READ_AHEAD = 500
+READ_AHEAD = 1_000
 SET_ASIDE_LIMIT = 10_000
 READY_PER_SESSION = 2
-READY_S = 0.1  # letters are made ready for so long ahead, at the pace at which they are taken
-MOST_READY = 500
+READY_S = 0.2  # letters are made ready for so long ahead, at the pace at which they are taken
+MOST_READY = 1_000
 CONNECT_AHEAD_S = 5.0  # a session is opened this long before a slot it will need
 LONGEST_IDLE_S = 30.0  # a connection is not kept open for a wait longer than this
 POLL_S = 1.0  # the operator's pause is looked for this often
