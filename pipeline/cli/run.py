@@ -61,22 +61,27 @@ def run(
 
 def run_campaign(place: Place, voice: Voice) -> int:
     """Do one scheduled run; return the exit code."""
-    from pipeline.cli.folder import check_folder, refuse_bad
+    from pipeline.cli.folder import Checked, check_folder, refuse_bad
     from pipeline.cli.sending import Sending, Wishes, prepare
     from pipeline.cli.suppressions import opened
     from pipeline.cli.telling import moment
+    from pipeline.cli.unchanged import look
     from pipeline.clock import to_us
     from pipeline.store import queue
     from pipeline.store.lock import RunLock
 
-    with opened(place) as world, RunLock(world.lock_path, since=moment(place.clock.now())):
+    def check() -> Checked:
         checked = check_folder(place.settings, clock=place.clock)
         refuse_bad(checked, skip_bad=False)
-        prepare(place, world, checked)
+        return checked
+
+    with opened(place) as world, RunLock(world.lock_path, since=moment(place.clock.now())):
+        found = look(place, world, check)
+        prepare(place, world, found)
         if place.settings.auto_release:
             with world.campaign.writing() as connection:
                 queue.release(connection, now_us=to_us(place.clock.now()))
-        summary = Sending(place, world, checked, Wishes("run")).go()
+        summary = Sending(place, world, found.composer, Wishes("run")).go()
         return _tell(summary, world, voice)
 
 

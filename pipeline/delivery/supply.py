@@ -17,6 +17,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -155,6 +156,10 @@ class Feed:
         """Return a letter whose turn is now, if there is one."""
         may_go = self._ready and self.stop is None and not self._slow_seconds()
         return self._hand_out() if may_go else None
+
+    def upcoming(self, most: int) -> list[Letter]:
+        """Return the letters that will be handed out next, if nothing comes between."""
+        return list(islice(self._ready, most))
 
     def give_back(self, letter: Letter) -> None:
         """Take back a letter of which nothing was said to the relay; its turn has come already."""
