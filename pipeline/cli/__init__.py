@@ -66,7 +66,7 @@ def _run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, Abort):
         return int(ExitCode.INTERRUPTED)
     except Exception as fault:  # no traceback: it could show people's data
-        return _tell(_as_fault(fault), arguments)
+        return _tell(as_fault(fault), arguments)
     return code if isinstance(code, int) else int(ExitCode.DONE)
 
 
@@ -94,7 +94,7 @@ def _as_unusable(misuse: Any) -> Unusable:
     return Unusable(message[:1].lower() + message[1:], hint)
 
 
-def _as_fault(fault: Exception) -> CampaignError:
+def as_fault(fault: Exception) -> CampaignError:
     """Return a fault of this program as one line that holds nobody's data."""
     if os.environ.get(SHOW_TRACEBACK):
         traceback.print_exception(fault)

@@ -15,13 +15,8 @@ from pipeline.cli.folder import Checked, draft_of
 from pipeline.cli.outlook import Outlook, departures, last_departure, look_ahead
 from pipeline.cli.pacing import effective_limits, relay_words, show_limits
 from pipeline.cli.place import Place, Voice
-from pipeline.cli.sending import (
-    Wishes,
-    bring_in_line,
-    is_paused,
-    no_longer_suppressed,
-    settle_standing_orders,
-)
+from pipeline.cli.preparing import bring_in_line, no_longer_suppressed, settle_standing_orders
+from pipeline.cli.sending import Wishes, is_paused
 from pipeline.cli.suppressions import opened, suppressed_keys
 from pipeline.cli.telling import SCHEMA, counted, moment, next_step, out, out_json, table, terminal_width
 from pipeline.clock import to_us

@@ -10,9 +10,9 @@ import asyncio
 import signal
 import sys
 from types import TracebackType
+from typing import Protocol
 
 from pipeline.cli.telling import err
-from pipeline.delivery.dispatch import Run
 from pipeline.delivery.supply import Stop
 from pipeline.errors import ExitCode
 
@@ -20,17 +20,35 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: the termin
 REASON = "interrupted"
 
 
+class Going(Protocol):
+    """What can be ended early."""
+
+    async def go(self) -> Stop | None:
+        """Go, to the end; return why it ended early, if it did. Cancelling it drops what is in hand."""
+
+    def wind_up(self, reason: str) -> None:
+        """Finish what is in flight and end."""
+
+
+class Ender(Protocol):
+    """What may end a run early."""
+
+    async def until_done(self, run: Going) -> Stop | None:
+        """Let ``run`` go; return why it ended early, if it did."""
+
+
 class Interrupts:
     """What signals do to a run."""
 
     def __init__(self) -> None:
         self._count = 0
-        self._run: Run | None = None
+        self._run: Going | None = None
         self._going: asyncio.Task[Stop | None] | None = None
 
     def __enter__(self) -> Interrupts:
         for number in ENDINGS:
             asyncio.get_running_loop().add_signal_handler(number, self._interrupted)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)  # where they were held back until now
         return self
 
     def __exit__(
@@ -39,7 +57,7 @@ class Interrupts:
         for number in ENDINGS:
             asyncio.get_running_loop().remove_signal_handler(number)
 
-    async def until_done(self, run: Run) -> Stop | None:
+    async def until_done(self, run: Going) -> Stop | None:
         """Let ``run`` go, to its end or to the second signal; return why it ended early, if it did."""
         self._run = run
         self._going = asyncio.create_task(run.go())

@@ -62,7 +62,8 @@ def run(
 def run_campaign(place: Place, voice: Voice) -> int:
     """Do one scheduled run; return the exit code."""
     from pipeline.cli.folder import Checked, check_folder, refuse_bad
-    from pipeline.cli.sending import Sending, Wishes, prepare
+    from pipeline.cli.preparing import prepare
+    from pipeline.cli.sending import Sending, Wishes
     from pipeline.cli.suppressions import opened
     from pipeline.cli.telling import moment
     from pipeline.cli.unchanged import look

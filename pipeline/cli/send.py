@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pipeline.cli.unchanged import Found
     from pipeline.store.world import World
 
+MOST_PROCESSES = 8
+
 
 def add(app: typer.Typer) -> None:
     """Add the command."""
@@ -56,6 +58,16 @@ def send(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out rows with errors, and list them.")
     ] = False,
+    processes: Annotated[
+        int,
+        typer.Option(
+            "--processes",
+            min=1,
+            max=MOST_PROCESSES,
+            metavar="N",
+            help="Send with N processes, which share relay.connections; with --limit or --only it is one.",
+        ),
+    ] = 1,
     json: JsonLines = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -77,6 +89,7 @@ def send(
             follow=follow,
             now=now,
             skip_bad=skip_bad,
+            processes=processes,
         )
     except CampaignError as error:
         if not voice.json or single:
@@ -100,6 +113,7 @@ def _send(
     follow: bool,
     now: bool,
     skip_bad: bool,
+    processes: int,
 ) -> int:
     """Do what the options ask for; return the exit code."""
     from pipeline.cli.folder import check_folder, refuse_bad
@@ -116,7 +130,7 @@ def _send(
             tell_problems(checked.problems if voice.chatty else errors(checked.problems))
         return checked
 
-    wishes = Wishes("send", most=limit, only=_keys(only), follow=follow, now=now)
+    wishes = Wishes("send", most=limit, only=_keys(only), follow=follow, now=now, processes=processes)
     if to is not None:
         from pipeline.cli.testcopy import send_test_copies
 
@@ -133,7 +147,8 @@ def send_campaign(
 ) -> int:
     """Check, lock, plan, ask, release, send, tell; return the exit code."""
     from pipeline.cli.pacing import relay_words
-    from pipeline.cli.sending import Sending, is_paused, prepare
+    from pipeline.cli.preparing import prepare
+    from pipeline.cli.sending import Sending, is_paused
     from pipeline.cli.suppressions import opened
     from pipeline.cli.telling import moment, out
     from pipeline.cli.unchanged import look
@@ -151,8 +166,7 @@ def send_campaign(
             sending = Sending(place, world, found.composer, wishes, told=_teller(voice))
             if voice.chatty and not voice.json:
                 out(f"{place.settings.name}: sending through {relay_words(place.settings.relay)}")
-            with watched(sending.progress, voice, place.clock):
-                summary = sending.go()
+            summary = sending.go(watched(sending.progress, voice, place.clock))
             _tell(summary, world, voice)
             return int(summary.exit_code)
 

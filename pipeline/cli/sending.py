@@ -1,27 +1,30 @@
 """One run of sending, wired: the parts that `send` and `run` share.
 
-lock ── recover ── plan ── (release) ── Sending.go ── summary
+lock ── prepare ── (release) ── Sending.go ── summary
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta, tzinfo
-from typing import TYPE_CHECKING
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-from pipeline.cli import loop, unchanged
+from pipeline.cli import as_fault, loop
 from pipeline.cli.access import credentials, manner
-from pipeline.cli.folder import Checked
-from pipeline.cli.interrupts import Interrupts
+from pipeline.cli.child import Child, Line, in_whole_lines
+from pipeline.cli.interrupts import Ender, Interrupts
 from pipeline.cli.pacing import effective_limits, show_limits
 from pipeline.cli.place import Place
+from pipeline.cli.processes import Processes, Share, death_words, shares, taking_turns
+from pipeline.cli.reports import Outcome
 from pipeline.cli.summing import Summary, tell_unrecorded
-from pipeline.cli.unchanged import Found
+from pipeline.cli.telling import lose_output, lost_output
 from pipeline.clock import from_us, to_us
-from pipeline.config import InDoubt
 from pipeline.delivery.compose import Composer
 from pipeline.delivery.connect import Credentials, Opener
 from pipeline.delivery.desk import SendingDesk
@@ -29,29 +32,18 @@ from pipeline.delivery.dispatch import Run
 from pipeline.delivery.letter import Letter, Parcel, Result, State
 from pipeline.delivery.limits import Limits, Pace
 from pipeline.delivery.parcel import Packing
-from pipeline.delivery.plan import plan_letters
 from pipeline.delivery.relay import BodyEncoding, Pipelining, Relay, RelayKind
 from pipeline.delivery.rules import Rules
 from pipeline.delivery.sandbox import sandbox_relay
 from pipeline.delivery.session import Manner
 from pipeline.delivery.supply import Feed, Progress, Stop
-from pipeline.errors import ExitCode, Unusable
+from pipeline.errors import CampaignError, ExitCode
 from pipeline.mail.identity import letter_token
 from pipeline.recipients.suppression import suppression_hash
-from pipeline.store import history, ledger, operator, planning, queue, shared
+from pipeline.store import history, ledger, operator, queue, shared
 from pipeline.store.journal import Journal
 from pipeline.store.stock import StoreStock
-from pipeline.store.world import (
-    World,
-    accept_place,
-    begin_run,
-    end_run,
-    note_progress,
-    why_not_here,
-)
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
+from pipeline.store.world import World, begin_run, end_run, note_progress
 
 RESUME = "`campaign resume` lets it go on"
 CALM_GAP_US = 500_000  # a pace slower than two a second needs one connection only
@@ -68,65 +60,16 @@ class Wishes:
     only: Collection[str] | None = None
     follow: bool = False
     now: bool = False
+    processes: int = 1
 
 
-def prepare(place: Place, world: World, found: Found) -> None:
-    """Find what an earlier run left open, and bring the letters in line with the list, unless they are. Call
-    it with the lock held.
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A run that is written down: its number, the limits that hold, the key of the recipients' names."""
 
-    Raises Unusable when this store may not be the one in use.
-    """
-    if why := why_not_here(world):
-        raise Unusable(
-            f"this campaign's store may have been sent from elsewhere: {why}",
-            "it could send letters twice; if this is the one to go on with, say so: `campaign resume`",
-        )
-    accept_place(world, clock=place.clock)
-    now_us = to_us(place.clock.now())
-    freed = no_longer_suppressed(world)
-    with world.campaign.writing() as connection:
-        queue.recover(connection, now_us=now_us)
-        settle_standing_orders(place, connection, freed=freed, now_us=now_us)
-        if found.checked is not None:
-            bring_in_line(place, world, found.checked, connection, now_us=now_us)
-            unchanged.remember(place, connection, found.checked, found.files)
-
-
-def no_longer_suppressed(world: World) -> list[int]:
-    """Return the suppressed letters whose address may be written to again."""
-    with world.campaign.reading() as connection:
-        keys = queue.recipients_in(connection, State.SUPPRESSED)
-    if not keys:
-        return []
-    with world.common.reading() as connection:
-        barred = shared.suppressed(connection, set(keys.values()), shared.shared_secret(connection))
-    return [letter for letter, key in keys.items() if key not in barred]
-
-
-def settle_standing_orders(
-    place: Place, connection: Connection, *, freed: Collection[int], now_us: int
-) -> None:
-    """Do what settings and suppressions say of letters, whatever the list says, in the caller's transaction.
-
-    ``freed`` are the suppressed letters whose address may be written to again.
-    """
-    if place.settings.in_doubt is InDoubt.RESEND:
-        operator.resend_doubts(connection, now_us=now_us)
-    operator.plan_again(connection, freed, now_us=now_us)
-
-
-def bring_in_line(
-    place: Place, world: World, checked: Checked, connection: Connection, *, now_us: int
-) -> planning.Planning:
-    """Bring the letters in line with the list, in the caller's transaction."""
-    settings = place.settings
-    planned = plan_letters(
-        checked.recipients(),
-        campaign=settings.key,
-        author_domain=settings.author.address.domain,
-        secret=world.secret,
-    )
-    return planning.plan(connection, planned, campaign=settings.key, now_us=now_us)
+    run: int
+    limits: Limits
+    hash_key: bytes
 
 
 class Sending:
@@ -144,17 +87,30 @@ class Sending:
         self.notes: list[str] = []
         self._unrecorded: tuple[Result, ...] = ()  # what happened and could not be written down
 
-    def go(self) -> Summary:
-        """Send, until nothing is left to do now. Raises CampaignError for what stops it before it begins."""
+    def go(self, watching: AbstractContextManager[None] | None = None) -> Summary:
+        """Send, until nothing is left to do now. Raises CampaignError for what stops it before it begins.
+
+        ``watching`` is entered for as long as letters go; it may start threads.
+        """
+        watching = watching or nullcontext()
         try:
-            return loop.run(self._go(credentials(self._place.settings)))
+            login = credentials(self._place.settings)
+            begun = self._begin()
+            if isinstance(begun, Summary):
+                return begun
+            number = self._number_of_processes(begun.limits)
+            if number > 1:
+                return self._send_in_processes(begun, login, number, watching)
+            with watching:
+                return loop.run(self._run(begun, partial(self._send, begun, login)))
         except BaseException:
             tell_unrecorded(self._unrecorded)  # there is no summary to say it
             raise
 
-    # -- wiring
+    # -- the run
 
-    async def _go(self, login: Credentials | None) -> Summary:
+    def _begin(self) -> Begun | Summary:
+        """Write down that a run begins; the summary where there is nothing to do, or it may not be done."""
         place, world, settings = self._place, self._world, self._place.settings
         limits = effective_limits(settings)
         now_us = to_us(place.clock.now())
@@ -182,16 +138,77 @@ class Sending:
             limits=show_limits(limits),
             clock=place.clock,
         )
-        journal = Journal(
-            world.campaign, world.common, run=run_id, clock=place.clock, keep_bytes=settings.keep_bytes
-        )
+        return Begun(run_id, limits, hash_key)
+
+    async def _run(self, begun: Begun, sent: Callable[[Ender], Awaitable[Outcome]]) -> Summary:
+        """Send, and write down what came of it; signals end the sending and never the program."""
         with Interrupts() as interrupts:
-            async with AsyncExitStack() as stack:
-                relay = await self._relay(stack)
-                rules = self._rules(relay, limits, hash_key)
-                stop = await self._send(journal, relay, rules, login, interrupts)
-            journal.close()
-            return self._finish(run_id, stop)
+            outcome = await sent(interrupts)
+            self._unrecorded = outcome.unrecorded
+            self.notes += outcome.notes
+            self._remember_manner(outcome.manner)
+            self._trust_again(outcome.mistrusted)
+            return self._finish(begun.run, outcome.stop)
+
+    # -- several processes
+
+    def _number_of_processes(self, limits: Limits) -> int:
+        """Return how many there are to be: one where letters are counted, or go one by one."""
+        if self._wishes.most is not None or self._wishes.only is not None:
+            return 1
+        return min(self._wishes.processes, self._sessions(limits))
+
+    def _send_in_processes(
+        self, begun: Begun, login: Credentials | None, number: int, watching: AbstractContextManager[None]
+    ) -> Summary:
+        """Start the processes, listen to them, and finish for them."""
+        parts = shares(number, self._sessions(begun.limits))
+        with taking_turns(self._world) as words, Processes(self.progress) as processes:
+            processes.start(parts, partial(self._be_child, begun, login, words))
+            with watching:
+                return loop.run(self._run(begun, partial(self._listen, begun.run, processes)))
+
+    async def _listen(self, run: int, processes: Processes, ender: Ender) -> Outcome:
+        """Wait for the end of all processes; find what those left open that were killed."""
+        stop = await ender.until_done(processes)
+        outcome = processes.outcome(stop)
+        if outcome.lost_output:
+            lose_output()
+        if not processes.dead:
+            return outcome
+        with self._world.campaign.writing() as connection:
+            queue.recover(connection, now_us=to_us(self._place.clock.now()))
+            self.progress.sent = history.ended_in(connection, run, State.SENT)
+            self.progress.failed = history.ended_in(connection, run, State.FAILED)
+        return replace(outcome, notes=(*outcome.notes, *map(death_words, processes.dead)))
+
+    def _be_child(
+        self, begun: Begun, login: Credentials | None, words: Path, share: Share, line: Line
+    ) -> None:
+        """Send one share, in a process of its own, and report how it ended."""
+        child = Child(line, self.progress, clock=self._place.clock)
+        if self._told is not None:
+            self._told = in_whole_lines(self._told, words)
+        try:
+            outcome = loop.run(self._send_share(begun, login, share, child))
+        except CampaignError as trouble:
+            outcome = self._broken_off(trouble)
+        except Exception as fault:
+            outcome = self._broken_off(as_fault(fault))
+        child.end(replace(outcome, lost_output=lost_output()))
+
+    async def _send_share(
+        self, begun: Begun, login: Credentials | None, share: Share, child: Child
+    ) -> Outcome:
+        with child:
+            return await self._send(begun, login, child, share=share, child=child)
+
+    def _broken_off(self, trouble: CampaignError) -> Outcome:
+        """Return the outcome of a process that an error ended."""
+        stop = Stop(trouble.message, trouble.exit_code, trouble.hint)
+        return Outcome(stop, notes=tuple(self.notes), unrecorded=self._unrecorded)
+
+    # -- wiring
 
     async def _relay(self, stack: AsyncExitStack) -> Relay:
         """Return the relay to speak to; the sandbox's is started here."""
@@ -201,29 +218,49 @@ class Sending:
         port = await stack.enter_async_context(sandbox_relay(self._world.outbox))
         return replace(relay, kind=RelayKind.SMTP, host="127.0.0.1", port=port)
 
-    def _rules(self, relay: Relay, limits: Limits, hash_key: bytes) -> Rules:
+    def _sessions(self, limits: Limits) -> int:
+        """Return how many connections the run is to have."""
+        connections = self._place.settings.relay.connections
         calm = isinstance(limits.relay, Pace) and limits.relay.gap_us >= CALM_GAP_US
+        return 1 if calm else max(1, min(connections, self.progress.total or connections))
+
+    def _rules(self, begun: Begun, sessions: int) -> Rules:
+        settings = self._place.settings
         return Rules(
-            relay=self._place.settings.relay.account,
-            limits=limits,
-            recipient_name=lambda key: suppression_hash(hash_key, key),
-            zone=self._place.settings.timezone,
-            expires=self._place.settings.expires,
+            relay=settings.relay.account,
+            limits=begun.limits,
+            recipient_name=lambda key: suppression_hash(begun.hash_key, key),
+            zone=settings.timezone,
+            expires=settings.expires,
             follow=self._wishes.follow,
-            sessions=1 if calm else max(1, min(relay.connections, self.progress.total or relay.connections)),
+            sessions=sessions,
             most=self._wishes.most,
         )
 
     async def _send(
         self,
-        journal: Journal,
-        relay: Relay,
-        rules: Rules,
+        begun: Begun,
         login: Credentials | None,
-        interrupts: Interrupts,
-    ) -> Stop | None:
+        ender: Ender,
+        *,
+        share: Share | None = None,
+        child: Child | None = None,
+    ) -> Outcome:
+        """Send what is due, or one ``share`` of it as the ``child`` that this process is."""
         place, world, settings = self._place, self._world, self._place.settings
-        stock = StoreStock(world.campaign, world.common, journal, clock=place.clock, only=self._wishes.only)
+        share = share or Share(0, 1, self._sessions(begun.limits))
+        journal = Journal(
+            world.campaign, world.common, run=begun.run, clock=place.clock, keep_bytes=settings.keep_bytes
+        )
+        stock = StoreStock(
+            world.campaign,
+            world.common,
+            journal,
+            clock=place.clock,
+            only=self._wishes.only,
+            share=(share.which, share.of),
+        )
+        rules = self._rules(begun, share.sessions)
         feed = Feed(stock, rules, clock=place.clock, progress=self.progress)
         desk = SendingDesk(
             journal,
@@ -232,31 +269,44 @@ class Sending:
             clock=place.clock,
             dice=place.dice,
             progress=self.progress,
-            hold_relay=self._hold_relay,
+            hold_relay=partial(self._hold_relay, child),
             told=self._told,
         )
-        opener = Opener(relay, credentials=login, clock=place.clock, dice=place.dice)
-        run = Run(
-            feed=feed,
-            desk=desk,
-            opening=opener,
-            packing=self._packing(relay),
-            progress=self.progress,
-            unsendable=self._unsendable,
-            manner=self._manner(),
-            connections=rules.sessions,
+        async with AsyncExitStack() as stack:
+            relay = await self._relay(stack)
+            opener = Opener(relay, credentials=login, clock=place.clock, dice=place.dice)
+            run = Run(
+                feed=feed,
+                desk=desk,
+                opening=child.gate(opener) if child else opener,
+                packing=self._packing(relay),
+                progress=self.progress,
+                unsendable=self._unsendable,
+                manner=self._manner(),
+                connections=share.sessions,
+            )
+            if child is not None:
+                child.feed = feed
+            stop = await self._write_while(journal, ender.until_done(run))
+        journal.close()
+        return Outcome(
+            stop,
+            notes=(*self.notes, *desk.advice),
+            unrecorded=self._unrecorded,
+            manner=run.manner,
+            mistrusted=tuple(desk.mistrusted),
+            suppressed=desk.suppressed_in_a_row,
         )
+
+    async def _write_while(self, journal: Journal, going: Coroutine[Any, Any, Stop | None]) -> Stop | None:
+        """Keep the journal writing until the run is done and all is written."""
         writing = asyncio.create_task(journal.write_for_ever())
         try:
-            stop = await interrupts.until_done(run)
+            return await going
         finally:
             self._unrecorded = await journal.flush()  # whatever ended the run, what was answered is a fact
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
-        self._remember_manner(run.manner)
-        self._trust_again(desk.mistrusted)
-        self.notes += desk.advice
-        return stop
 
     def _trust_again(self, keys: Sequence[str]) -> None:
         """Take back suppressions made on the word of a relay that refused one address after another."""
@@ -273,8 +323,8 @@ class Sending:
             learnt = operator.read_meta(connection, f"manner {settings.relay.account}")
         return Manner(learnt) if learnt and settings.relay.pipelining is Pipelining.AUTO else manner(settings)
 
-    def _remember_manner(self, last: Manner) -> None:
-        if last is not self._manner():
+    def _remember_manner(self, last: Manner | None) -> None:
+        if last is not None and last is not self._manner():
             name = f"manner {self._place.settings.relay.account}"
             with self._world.campaign.writing() as connection:
                 operator.write_meta(connection, name, str(last))
@@ -303,10 +353,12 @@ class Sending:
             queue.take_out(connection, [letter.id], state, why=why, now_us=to_us(self._place.clock.now()))
         self.notes.append(f"row {letter.line}: not sent: {why}")
 
-    def _hold_relay(self, duration: timedelta, why: str) -> None:
+    def _hold_relay(self, child: Child | None, duration: timedelta, why: str) -> None:
         until = to_us(self._place.clock.now() + duration)
         with self._world.common.writing() as connection:
             ledger.hold(connection, self._place.settings.relay.account, until_us=until, why=why)
+        if child is not None:
+            child.has_held_relay()
 
     # -- the end
 

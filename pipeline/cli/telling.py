@@ -56,6 +56,11 @@ def ask(question: str) -> str:
     return typed.strip()
 
 
+def lose_output() -> None:
+    """Take note that another process of this command lost results."""
+    _lost.append("")
+
+
 def lost_output() -> bool:
     """Hand on what is still buffered; say whether results were lost, not counting a reader who left."""
     for stream in (sys.stdout, sys.stderr):

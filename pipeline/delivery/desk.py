@@ -69,6 +69,11 @@ class SendingDesk:
         self.advice: list[str] = []
         self.mistrusted: list[str] = []  # keys suppressed on the word of a relay that refused everybody
 
+    @property
+    def suppressed_in_a_row(self) -> tuple[str, ...]:
+        """Keys suppressed since the last accepted letter."""
+        return tuple(self._row_suppressed)
+
     # -- what sessions say
 
     def permit(self, parcel: Parcel) -> asyncio.Future[bool]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.clock import Clock, to_us
 from pipeline.errors import StoreUnwritable
+from pipeline.store.lock import in_turn
 from pipeline.store.migrations import Schema, migrate
 
 BUSY_MS = 30_000
@@ -58,7 +59,9 @@ class Database:
         Raises StoreUnwritable.
         """
         self.path = path
+        self._turns = path.with_name(path.name + "-turns")
         _prepare(path)
+        self._in_turn = self._turns.exists()
         self._engine = sa.create_engine(
             sa.URL.create("sqlite", database=str(path)),
             connect_args={"timeout": BUSY_MS / 1000, "check_same_thread": False},
@@ -75,7 +78,7 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """Hand out a writing transaction; it is committed at the end, rolled back by an exception."""
-        with self._guarded(), self._engine.begin() as connection:
+        with self._guarded(), self._turn(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -86,8 +89,27 @@ class Database:
             yield connection
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file; it is opened again when it is asked something."""
         self._engine.dispose()
+
+    def take_turns(self) -> None:
+        """Let the processes that write queue for it, those that are started from now on included.
+
+        SQLite tells nobody that its lock is free: who waits looks again after up to 25 ms. With several
+        writers that never rest this would be most of the time.
+        """
+        with suppress(OSError):
+            os.close(os.open(self._turns, os.O_CREAT | os.O_RDONLY, 0o600))
+        self._in_turn = True
+
+    def end_turns(self) -> None:
+        """Let writers queue no longer."""
+        self._in_turn = False
+        with suppress(OSError):
+            self._turns.unlink(missing_ok=True)
+
+    def _turn(self) -> AbstractContextManager[None]:
+        return in_turn(self._turns) if self._in_turn else nullcontext()
 
     def _bring_up_to_date(
         self, connection: sa.Connection, schemas: tuple[Schema, ...], *, now_us: int

@@ -35,12 +35,19 @@ def counts(connection: sa.Connection, *, now_us: int) -> Counts:
     return Counts({state: found.get(state, 0) for state in State}, deferred or 0)
 
 
-def next_due(connection: sa.Connection) -> int | None:
-    """Return when the next queued letter is due."""
-    due: int | None = connection.scalar(
-        sa.select(sa.func.min(letters.c.due_at)).where(letters.c.state == State.QUEUED)
-    )
+def next_due(connection: sa.Connection, *, share: tuple[int, int] = (0, 1)) -> int | None:
+    """Return when the next queued letter is due; of a ``share`` only, as `queue.read_due` has it."""
+    which, of = share
+    query = sa.select(letters.c.due_at).where(letters.c.state == State.QUEUED, letters.c.id % of == which)
+    due: int | None = connection.scalar(query.order_by(letters.c.due_at).limit(1))
     return due
+
+
+def ended_in(connection: sa.Connection, run: int, state: State) -> int:
+    """Return how many letters are in a final state by their attempt in a run."""
+    last = sa.and_(attempts.c.letter == letters.c.id, attempts.c.n == letters.c.attempts)
+    query = sa.select(sa.func.count()).select_from(attempts.join(letters, last))
+    return connection.scalar(query.where(attempts.c.run == run, letters.c.state == state)) or 0
 
 
 def open_attempts(connection: sa.Connection) -> int:

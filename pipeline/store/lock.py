@@ -1,6 +1,11 @@
 """One run a campaign on this host: an OS lock that dies with its process, so it is never stale.
 
-Limits: flock holds on one host only; the fence in the store does not need it.
+A process that is forked while the lock is held holds it too: it is free when the last of them has ended.
+
+`in_turn` is a courtesy between processes, and nothing rests on it.
+
+Limits: flock holds on one host only; the fence in the store does not need it. Who waits for a turn waits as
+long as the one who has it is stopped (SIGSTOP).
 """
 
 from __future__ import annotations
@@ -8,6 +13,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -63,6 +70,23 @@ def is_held(path: Path) -> bool:
         return False
     try:
         return not _flock(handle, fcntl.LOCK_SH)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def in_turn(path: Path) -> Iterator[None]:
+    """Wait for our turn among the processes and threads that wait at the file ``path``; nobody waits where it
+    is not there."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        yield
+        return
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(handle)
 

@@ -26,12 +26,15 @@ class StoreStock:
         *,
         clock: Clock,
         only: Collection[str] | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
+        """``share`` (which, of how many) is this process's part of the letters."""
         self._campaign = campaign
         self._common = common
         self._journal = journal
         self._clock = clock
         self._only = only
+        self._share = share
         self._place = queue.Place()
         self._word = ""
         self._asked_at = float("-inf")
@@ -42,7 +45,12 @@ class StoreStock:
         def read() -> list[tuple[queue.Place, Letter]]:
             with self._campaign.reading() as connection:
                 return queue.read_due(
-                    connection, now_us=self._now(), behind=self._place, most=most, only=self._only
+                    connection,
+                    now_us=self._now(),
+                    behind=self._place,
+                    most=most,
+                    only=self._only,
+                    share=self._share,
                 )
 
         found = await self._journal.call(read)
@@ -98,11 +106,11 @@ class StoreStock:
         await self._journal.flush()
 
     async def next_due(self) -> datetime | None:
-        """Return when the next queued letter is due."""
+        """Return when the next queued letter of the share is due."""
 
         def ask() -> int | None:
             with self._campaign.reading() as connection:
-                return history.next_due(connection)
+                return history.next_due(connection, share=self._share)
 
         due = await self._journal.call(ask)
         return from_us(due) if due is not None else None
