@@ -11,17 +11,14 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-GARBAGE_AFTER = 20_000  # objects made and not freed
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run ``main`` in a loop of its own; return what it returns, raise what it raises.
 
-    What was loaded until then stays to the end: nobody needs to look through it for garbage again. Letters
-    are freed by counting references alone, so the search may be seldom.
+    What was loaded until then stays to the end: nobody needs to look through it for garbage again.
     """
     gc.freeze()
-    gc.set_threshold(GARBAGE_AFTER)
     try:
         from uvloop import new_event_loop
     except ImportError:

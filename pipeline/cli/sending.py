@@ -34,7 +34,6 @@ from pipeline.delivery.limits import Limits, Pace
 from pipeline.delivery.parcel import Packing
 from pipeline.delivery.relay import BodyEncoding, Pipelining, Relay, RelayKind
 from pipeline.delivery.rules import Rules
-from pipeline.delivery.sandbox import sandbox_relay
 from pipeline.delivery.session import Manner
 from pipeline.delivery.supply import Feed, Progress, Stop
 from pipeline.errors import CampaignError, ExitCode
@@ -215,6 +214,8 @@ class Sending:
         relay = self._place.settings.relay
         if relay.kind is not RelayKind.SANDBOX:
             return relay
+        from pipeline.delivery.sandbox import sandbox_relay
+
         port = await stack.enter_async_context(sandbox_relay(self._world.outbox))
         return replace(relay, kind=RelayKind.SMTP, host="127.0.0.1", port=port)
 
