@@ -54,6 +54,7 @@ class Storm:
     kills: int = 0
     mid_send: int = 0  # kills that left a letter's attempt open
     ends: list[int] = field(default_factory=list)  # exit codes of runs that were too quick to be killed
+    words: tuple[str, ...] = ()  # further ones, behind the command
 
     def blow(self, kills: int) -> None:
         """Kill that many living senders."""
@@ -91,8 +92,10 @@ class Storm:
             self.folder,
             "send",
             "--yes",
+            *self.words,
             output=self.folder.root.parent / "output",
         )
+        killed = False
         started = time.monotonic()
         moments = MOMENTS_S[: max(1, letters - 1)]
         early = self.chance.random() < BEFORE_SENDING[min(letters, 5)]
@@ -102,16 +105,21 @@ class Storm:
             if self._mark() != seen and (early or moment == math.inf):
                 moment = now if early else now + self.chance.choice(moments) * self.chance.random()
             if now >= moment:
-                os.kill(pid, signal.SIGKILL)
+                self._kill(pid)
+                killed = True
                 break
             assert now - started < LONGEST_RUN_S, "a run that nobody killed does not end"
             time.sleep(0.0005)
         code = self.source.wait(pid)
-        if code == -signal.SIGKILL:
+        if killed:
             self.kills += 1
             self.mid_send += self._left_open()
         else:
             self.ends.append(code)
+
+    def _kill(self, pid: int) -> None:
+        """Kill the sender."""
+        os.kill(pid, signal.SIGKILL)
 
     def _mark(self) -> int:
         return self.place_of_letters.stat().st_mtime_ns if self.place_of_letters.exists() else 0

@@ -55,14 +55,14 @@ class Refusing:
 
 
 @contextmanager
-def refusing_relay(folder: Path) -> Iterator[tuple[Refusing, int, Path]]:
+def refusing_relay(folder: Path, relay: Refusing | None = None) -> Iterator[tuple[Refusing, int, Path]]:
     """Run the relay; gives what it saw, its port, and the file of its CA."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
     ca_file = folder / "ca.pem"
     authority.cert_pem.write_to_path(str(ca_file))
-    relay = Refusing()
+    relay = relay or Refusing()
     controller = Controller(
         relay,
         hostname="127.0.0.1",
