@@ -59,7 +59,7 @@ _FROM = re.compile(
     rb" +(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2}))?"
     rb"(?P<rest>[^\r\n]{0,100})"
 )
-_YEAR = re.compile(rb"\b([0-9]{4})\b(?!.*\b[0-9]{4}\b)")
+_YEAR = re.compile(rb"(?<![-+0-9])([0-9]{4})\b")
 _ZONE = re.compile(rb" ([+-])([0-9]{2})([0-9]{2})\b")
 _QUOTED = re.compile(rb"^>(>*From )", re.MULTILINE)
 _OWN = re.compile(
