@@ -24,7 +24,7 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from imapclient import IMAPClient
@@ -117,6 +117,8 @@ class _Wire(imaplib.IMAP4):
 
     def _create_socket(self, timeout: float | None = None) -> socket.socket:
         plain = socket.create_connection((self.host, self.port), CONNECT_S)
+        # A command may go out in two pieces; the second must not wait for the answer to the first.
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._direct is None:
             return plain
         try:
@@ -449,12 +451,20 @@ def _hiding(text: str, secret: str) -> str:
 
 def _listed(items: Mapping[bytes, Any]) -> Listed:
     flags = items.get(b"FLAGS")
-    received = items.get(b"INTERNALDATE")
     return Listed(
         size=_number(items.get(b"RFC822.SIZE")),
-        received_at=received if isinstance(received, datetime) and received.tzinfo is not None else None,
+        received_at=_moment(items.get(b"INTERNALDATE")),
         flags=_flags(flags if isinstance(flags, tuple) else ()),
     )
+
+
+def _moment(value: object) -> datetime | None:
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        return None
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        return None
 
 
 def _flags(found: Sequence[object]) -> frozenset[str]:
