@@ -225,7 +225,7 @@ class RetryTable(Table):
 
 
 class RepliesTable(Table):
-    """Where answers, bounces and opt-outs come back, and who gets them. The mailbox is only read."""
+    """Where answers, bounces and opt-outs come back. Mail there stays as it is, unless `after` says more."""
 
     mailbox: Annotated[MailboxAddress | None, from_text(parse_mailbox_url)] = setting(
         '"imaps://user@host/INBOX" (TLS), "imap://…" (STARTTLS), "maildir:PATH" or "mbox:PATH"',

@@ -39,6 +39,7 @@ from pipeline.replies.mailbox import HEADER_BYTES, MailboxUnreached, MailboxUnus
 CONNECT_S = 30.0
 SILENCE_S = 60.0  # the server says nothing at all
 COMMAND_S = 120.0  # a whole answer, and longer by its size
+GOODBYE_S = 5.0
 SLOWEST = 20_000  # octets a second that an answer has to reach
 CHUNK = 256 * 1024
 ORDINARY = 256 * 1024  # octets of an answer that carries no mail
@@ -99,12 +100,19 @@ class _Wire(imaplib.IMAP4):
         self.allow()
         super().__init__(account.host, account.port)
 
-    def allow(self, *, octets: int = 0, lines: int = 2_000, line: int = LONGEST_LINE) -> None:
+    def allow(
+        self,
+        *,
+        octets: int = 0,
+        lines: int = 2_000,
+        line: int = LONGEST_LINE,
+        seconds: float = COMMAND_S,
+    ) -> None:
         """Begin a command whose answer may hold ``octets`` of mail beside what every answer may hold."""
         self._octets = ORDINARY + max(octets, line - LONGEST_LINE)
         self._lines = lines
         self._line = line
-        self._deadline = self._clock.monotonic() + COMMAND_S + octets / SLOWEST
+        self._deadline = self._clock.monotonic() + seconds + octets / SLOWEST
 
     def lost(self, words: str) -> Lost:
         """Give the connection up; return what to raise."""
@@ -291,7 +299,7 @@ class Session:
         """Say goodbye if the server still listens, and close the connection."""
         # Whatever goes wrong here, the mail is fetched and the connection is gone.
         with suppress(Exception):
-            self._wire.allow()
+            self._wire.allow(seconds=GOODBYE_S)
             if not self._wire.ended:
                 self._client.logout()
                 return
@@ -437,6 +445,9 @@ def _translated(wire: _Wire) -> Iterator[None]:
         raise wire.lost(_words(trouble)) from None
     except Exception as trouble:  # the libraries trip over answers that are no IMAP in many ways
         raise wire.lost(f"the server's answer is no IMAP ({type(trouble).__name__})") from None
+    except BaseException:  # Ctrl-C in an answer: what comes next would be the rest of it
+        wire.ended = True
+        raise
 
 
 def _words(trouble: Exception) -> str:
