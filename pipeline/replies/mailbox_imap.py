@@ -35,15 +35,8 @@ from pipeline.replies.mailbox import (
     headers_of,
     too_large,
 )
-from pipeline.replies.mailbox_imap_session import (
-    HINT,
-    LARGEST_UID,
-    Listed,
-    Lost,
-    Refused,
-    Session,
-    open_session,
-)
+from pipeline.replies.mailbox_imap_session import HINT, LARGEST_UID, Listed, Session, open_session
+from pipeline.replies.mailbox_imap_wire import Lost, Refused
 
 LISTED_AT_ONCE = 500  # mails whose sizes are asked in one command
 GROUP_MAILS = 50  # fetched in one command
@@ -167,7 +160,7 @@ class ImapMailbox:
             return
         session = self._session = open_session(self._account, self._secret, self._clock)
         try:
-            folder = session.open_folder(
+            uidvalidity = session.open_folder(
                 self._account.folder, writing=self._account.after.action is not Afterwards.KEEP
             )
         except Refused as refusal:
@@ -178,9 +171,9 @@ class ImapMailbox:
                 f"{self.name}: the folder cannot be opened: {refusal}",
                 "the folder's name stands behind the host: imaps://user@host/INBOX",
             ) from None
-        if folder.uidvalidity != self._at.uidvalidity or not folder.uidvalidity:
-            self._at = _Place(folder.uidvalidity)
-        if folder.uidvalidity != self._marked.uidvalidity:
+        if uidvalidity != self._at.uidvalidity or not uidvalidity:
+            self._at = _Place(uidvalidity)
+        if uidvalidity != self._marked.uidvalidity:
             self._marked.owed.clear()
 
     def _do_what_is_owed(self) -> None:

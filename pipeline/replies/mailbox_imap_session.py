@@ -3,13 +3,10 @@
 TLS or nothing, as for the relay: `imaps:` is TLS from the first octet (RFC 8314), `imap:` needs STARTTLS to
 succeed (RFC 9051 section 6.2.1), except to loopback without a user, where the server has to greet with
 PREAUTH. TLS 1.2 at least, the host's name checked. A PREAUTH greeting where STARTTLS is required is refused
-(RFC 9051 section 11.1), LOGINDISABLED honoured, and nothing that was said before TLS is believed after it.
-Login with AUTHENTICATE PLAIN (RFC 4616), LOGIN, or XOAUTH2 (an access token, asked for anew once when it is
-refused).
+(RFC 9051 section 11.1), and LOGINDISABLED honoured. Login with AUTHENTICATE PLAIN (RFC 4616), LOGIN, or
+XOAUTH2 (an access token, asked for anew once when it is refused).
 
-The server is not trusted. Each command has an allowance: octets, lines, the length of a line, and seconds,
-however slowly the octets drip. What breaks it, or is no IMAP, ends the connection (`Lost`); a refusal (NO,
-BAD) is `Refused`. imaplib and IMAPClient read with our `read` and `readline`, which keep to the allowance.
+What comes over the wire is bounded by `mailbox_imap_wire`.
 
 Limits: no SCRAM, no client certificates, no COMPRESS, no IDLE. IMAPClient 4's `_create_IMAP4` is its seam
 for another transport; it is private, hence the ceiling in pyproject.toml.
@@ -17,9 +14,6 @@ for another transport; it is private, hence the ceiling in pyproject.toml.
 
 from __future__ import annotations
 
-import imaplib
-import re
-import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -28,51 +22,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from imapclient import IMAPClient
-from imapclient.exceptions import IMAPClientAbortError, IMAPClientError, IMAPClientReadOnlyError
 
 from pipeline.clock import Clock
 from pipeline.delivery.relay import Auth, Secret
 from pipeline.problem import visible
 from pipeline.replies.account import Account, MailboxKind
 from pipeline.replies.mailbox import HEADER_BYTES, MailboxUnreached, MailboxUnusable
+from pipeline.replies.mailbox_imap_wire import Lost, Refused, Wire, translated, words_of
 
-CONNECT_S = 30.0
-SILENCE_S = 60.0  # the server says nothing at all
-COMMAND_S = 120.0  # a whole answer, and longer by its size
 GOODBYE_S = 5.0
-SLOWEST = 20_000  # octets a second that an answer has to reach
-CHUNK = 256 * 1024
-ORDINARY = 256 * 1024  # octets of an answer that carries no mail
-LONGEST_LINE = 64 * 1024
 LONGEST_SEARCH = 8 * 1024 * 1024  # a line of about a million UIDs
 LARGEST_UID = 2**32 - 1
 HINT = "nothing is lost: the next fetch goes on from here"
-_TEMPORARY = re.compile(r"\[(UNAVAILABLE|INUSE|LIMIT|SERVERBUG-TEMP|THROTTLED)\b", re.IGNORECASE)
-
-
-class Lost(Exception):
-    """The connection is of no more use; what was asked for may be asked for on another."""
-
-    def __init__(self, words: str, *, too_much: bool = False) -> None:
-        super().__init__(words)
-        self.too_much = too_much  # the answer was larger than its allowance
-
-
-class Refused(Exception):
-    """The server answered NO or BAD."""
-
-    @property
-    def temporary(self) -> bool:
-        """Return whether the server says that it may be otherwise later (RFC 5530)."""
-        return _TEMPORARY.search(str(self)) is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Folder:
-    """An opened folder (RFC 9051 section 6.3.2); 0 where the server does not say."""
-
-    uidvalidity: int
-    uidnext: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,132 +45,16 @@ class Listed:
     flags: frozenset[str]
 
 
-class _Wire(imaplib.IMAP4):
-    """imaplib's connection with a reader of our own, which keeps to an allowance.
-
-    imaplib's reads a literal of any announced size into memory, and waits for ever for a dripping server.
-    """
-
-    def __init__(self, account: Account, context: ssl.SSLContext | None, clock: Clock) -> None:
-        self._direct = context if account.kind is MailboxKind.IMAPS else None
-        self._clock = clock
-        self._buffer = bytearray()
-        self._heard: socket.socket | None = None  # whose octets the buffer holds
-        self.too_much = False
-        self.ended = False
-        self.allow()
-        super().__init__(account.host, account.port)
-
-    def allow(
-        self,
-        *,
-        octets: int = 0,
-        lines: int = 2_000,
-        line: int = LONGEST_LINE,
-        seconds: float = COMMAND_S,
-    ) -> None:
-        """Begin a command whose answer may hold ``octets`` of mail beside what every answer may hold."""
-        self._octets = ORDINARY + max(octets, line - LONGEST_LINE)
-        self._lines = lines
-        self._line = line
-        self._deadline = self._clock.monotonic() + seconds + octets / SLOWEST
-
-    def lost(self, words: str) -> Lost:
-        """Give the connection up; return what to raise."""
-        self.ended = True
-        return Lost(words, too_much=self.too_much)
-
-    def forget(self) -> None:
-        """Let go of what the server said unasked."""
-        self.untagged_responses.clear()
-
-    def _create_socket(self, timeout: float | None = None) -> socket.socket:
-        plain = socket.create_connection((self.host, self.port), CONNECT_S)
-        # A command may go out in two pieces; the second must not wait for the answer to the first.
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._direct is None:
-            return plain
-        try:
-            return self._direct.wrap_socket(plain, server_hostname=self.host)
-        except BaseException:
-            plain.close()
-            raise
-
-    def read(self, size: int) -> bytes:
-        self._hear()
-        self._spend(size, f"a literal of {size} octets")
-        while len(self._buffer) < size:
-            if not self._receive():
-                raise self._end("the server closed the connection in the middle of a mail")
-        with memoryview(self._buffer) as view:
-            data = bytes(view[:size])
-        del self._buffer[:size]
-        return data
-
-    def readline(self) -> bytes:
-        self._hear()
-        self._lines -= 1
-        if self._lines < 0:
-            raise self._excess("more lines than any answer needs")
-        seen = 0
-        while (end := self._buffer.find(b"\n", seen, self._line)) < 0:
-            seen = len(self._buffer)
-            if seen >= self._line:
-                raise self._excess("a line longer than any answer needs")
-            if not self._receive():
-                raise self._end("the server closed the connection")
-        line = bytes(self._buffer[: end + 1])
-        del self._buffer[: end + 1]
-        self._spend(len(line), "an answer")
-        return line
-
-    def send(self, data: bytes) -> None:  # type: ignore[override] # typeshed: Buffer
-        self.sock.settimeout(SILENCE_S)
-        super().send(data)
-
-    def _hear(self) -> None:
-        """See that the buffer holds nothing said before TLS: an attacker could have put it there."""
-        if self._heard is not self.sock:
-            if self._buffer:
-                raise self._end("the server went on talking before TLS began")
-            self._heard = self.sock
-
-    def _receive(self) -> bool:
-        left = self._deadline - self._clock.monotonic()
-        if left <= 0:
-            raise self._end("the server is too slow")
-        self.sock.settimeout(min(left, SILENCE_S))
-        try:
-            data = self.sock.recv(CHUNK)
-        except TimeoutError:
-            raise self._end("the server fell silent") from None
-        self._buffer += data
-        return bool(data)
-
-    def _spend(self, octets: int, what: str) -> None:
-        self._octets -= octets
-        if self._octets < 0:
-            raise self._excess(f"{what}, more than was asked for")
-
-    def _excess(self, what: str) -> Exception:
-        self.too_much = True
-        return self._end(f"the server sent {what}")
-
-    def _end(self, words: str) -> Exception:
-        self.ended = True
-        return self.abort(words)
-
-
 class _Client(IMAPClient):  # type: ignore[misc] # IMAPClient has no types
     """IMAPClient on our wire, and without its log: that would render every mail for it."""
 
-    def __init__(self, wire: _Wire) -> None:
+    def __init__(self, wire: Wire) -> None:
         self._ours = wire
         super().__init__(wire.host, wire.port, ssl=False)
         wire.debug = 0
         self.normalise_times = False  # times with their zone
 
-    def _create_IMAP4(self) -> _Wire:  # noqa: N802 - IMAPClient's name
+    def _create_IMAP4(self) -> Wire:  # noqa: N802 - IMAPClient's name
         return self._ours
 
     def _set_read_timeout(self) -> None:
@@ -222,15 +67,18 @@ class Session:
     Every method raises Lost or Refused. Made by `open_session`.
     """
 
-    def __init__(self, client: _Client, wire: _Wire) -> None:
+    def __init__(self, client: _Client, wire: Wire) -> None:
         self._client = client
         self._wire = wire
 
-    def open_folder(self, name: str, *, writing: bool) -> Folder:
-        """Open a folder with EXAMINE, or with SELECT where something is to be changed."""
+    def open_folder(self, name: str, *, writing: bool) -> int:
+        """Open a folder with EXAMINE, or with SELECT where something is to be changed.
+
+        Return its UIDVALIDITY; 0 where the server does not say.
+        """
         with self._asking():
             found = self._client.select_folder(name, readonly=not writing)
-        return Folder(_number(found.get(b"UIDVALIDITY")), _number(found.get(b"UIDNEXT")))
+        return _number(found.get(b"UIDVALIDITY"))
 
     def search(self, above: int, since: datetime | None) -> list[int]:
         """Return the UIDs above ``above``, ascending; of mail since ``since``, or of the days just before."""
@@ -309,7 +157,7 @@ class Session:
     @contextmanager
     def _asking(self, **allowance: int) -> Iterator[None]:
         self._wire.forget()
-        with _translated(self._wire):
+        with translated(self._wire):
             self._wire.allow(**allowance)
             yield
 
@@ -323,7 +171,7 @@ def open_session(account: Account, secret: Callable[[], Secret | None], clock: C
     context = None if account.plaintext else _tls_context(account)
     wire = _connected(account, context, clock)
     try:
-        with _translated(wire):
+        with translated(wire):
             client = _Client(wire)
         session = Session(client, wire)
         _secure(account, client, wire, context)
@@ -341,13 +189,13 @@ def _tls_context(account: Account) -> ssl.SSLContext:
     return context
 
 
-def _connected(account: Account, context: ssl.SSLContext | None, clock: Clock) -> _Wire:
+def _connected(account: Account, context: ssl.SSLContext | None, clock: Clock) -> Wire:
     try:
-        return _Wire(account, context, clock)
+        return Wire(account, context, clock)
     except ssl.SSLCertVerificationError as trouble:
         raise _unproven(account, trouble) from None
     except Exception as trouble:
-        raise Lost(f"cannot be reached: {_words(trouble)}") from None
+        raise Lost(f"cannot be reached: {words_of(trouble)}") from None
 
 
 def _unproven(account: Account, trouble: ssl.SSLCertVerificationError) -> MailboxUnusable:
@@ -357,7 +205,7 @@ def _unproven(account: Account, trouble: ssl.SSLCertVerificationError) -> Mailbo
     )
 
 
-def _secure(account: Account, client: _Client, wire: _Wire, context: ssl.SSLContext | None) -> None:
+def _secure(account: Account, client: _Client, wire: Wire, context: ssl.SSLContext | None) -> None:
     if account.kind is MailboxKind.IMAPS or context is None:
         return
     if wire.state != "NONAUTH":
@@ -366,7 +214,7 @@ def _secure(account: Account, client: _Client, wire: _Wire, context: ssl.SSLCont
             "use imaps://, or ask its operator",
         )
     try:
-        with _translated(wire):
+        with translated(wire):
             wire.allow()
             if not client.has_capability("STARTTLS"):
                 raise MailboxUnusable(
@@ -380,7 +228,7 @@ def _secure(account: Account, client: _Client, wire: _Wire, context: ssl.SSLCont
         raise MailboxUnusable(f"{account.name}: the server refused TLS: {refusal}") from None
 
 
-def _log_in(account: Account, client: _Client, wire: _Wire, secret: Callable[[], Secret | None]) -> None:
+def _log_in(account: Account, client: _Client, wire: Wire, secret: Callable[[], Secret | None]) -> None:
     if wire.state == "AUTH":
         return
     if account.user is None:
@@ -390,7 +238,7 @@ def _log_in(account: Account, client: _Client, wire: _Wire, secret: Callable[[],
         password = secret()
         hidden = password.reveal() if password is not None else ""
         try:
-            with _translated(wire):
+            with translated(wire):
                 wire.allow()
                 _say_who(account, account.user, client, hidden)
         except Refused as refusal:
@@ -424,36 +272,6 @@ def _say_who(account: Account, user: str, client: _Client, secret: str) -> None:
     else:
         quoted = user.replace("\\", "\\\\").replace('"', '\\"')
         client.login(f'"{quoted}"', secret)
-
-
-@contextmanager
-def _translated(wire: _Wire) -> Iterator[None]:
-    """Turn whatever comes of talking to a server into Lost and Refused."""
-    try:
-        yield
-    except (MailboxUnreached, MailboxUnusable, ssl.SSLCertVerificationError):
-        raise
-    except IMAPClientReadOnlyError:
-        raise Refused("the server opens this folder for reading only") from None
-    except IMAPClientAbortError as trouble:
-        raise wire.lost(_words(trouble)) from None
-    except IMAPClientError as trouble:
-        if wire.ended or "BYE" in wire.untagged_responses:
-            raise wire.lost(_words(trouble)) from None
-        raise Refused(_words(trouble)) from None
-    except OSError as trouble:
-        raise wire.lost(_words(trouble)) from None
-    except Exception as trouble:  # the libraries trip over answers that are no IMAP in many ways
-        raise wire.lost(f"the server's answer is no IMAP ({type(trouble).__name__})") from None
-    except BaseException:  # Ctrl-C in an answer: what comes next would be the rest of it
-        wire.ended = True
-        raise
-
-
-def _words(trouble: Exception) -> str:
-    """Return what an exception says, fit to be shown."""
-    text = str(trouble) or type(trouble).__name__
-    return visible(re.sub(r"""\bb(['"])(.*?)\1""", r"\2", text[:1_000]), limit=200)
 
 
 def _hiding(text: str, secret: str) -> str:

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.clock import Clock, SystemClock
-from pipeline.replies import mailbox_imap_session
+from pipeline.replies import mailbox_imap_wire
 from pipeline.replies.account import Account, MailboxKind
 from pipeline.replies.mailbox import Extent, Fetched, MailboxUnreached, MailboxUnusable
 from pipeline.replies.mailbox_imap import MOST_CONNECTIONS, ImapMailbox
@@ -134,7 +134,7 @@ def test_a_server_that_drips_is_too_slow(server: ImapServer) -> None:
 
 def test_a_server_that_falls_silent_is_given_up(server: ImapServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a minute; here after a moment."""
-    monkeypatch.setattr(mailbox_imap_session, "SILENCE_S", 0.1)
+    monkeypatch.setattr(mailbox_imap_wire, "SILENCE_S", 0.1)
 
     def silent(talk: Talk, rest: bytes) -> None:
         with suppress(Hangup):
