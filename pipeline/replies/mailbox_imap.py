@@ -38,7 +38,7 @@ from pipeline.replies.mailbox import (
 from pipeline.replies.mailbox_imap_session import HINT, LARGEST_UID, Listed, Session, open_session
 from pipeline.replies.mailbox_imap_wire import Lost, Refused
 
-LISTED_AT_ONCE = 500  # mails whose sizes are asked in one command
+LISTED_AT_ONCE = 250  # mails whose sizes are asked in one command; servers bound the length of a line
 GROUP_MAILS = 50  # fetched in one command
 GROUP_BYTES = 4_000_000
 SLACK = 1_000_000  # octets a group may have beyond twice what its sizes said

@@ -184,7 +184,12 @@ def open_session(account: Account, secret: Callable[[], Secret | None], clock: C
 
 
 def _tls_context(account: Account) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(account.ca_file) if account.ca_file else None)
+    try:
+        context = ssl.create_default_context(cafile=str(account.ca_file) if account.ca_file else None)
+    except OSError as trouble:
+        raise MailboxUnusable(
+            f"replies.ca_file holds no certificate that can be read: {words_of(trouble)}", "it is a PEM file"
+        ) from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 

@@ -102,7 +102,7 @@ class MaildirMailbox:
                     gone = True
                     continue
                 yielded.add(known)
-                if self._is_recent(mail):
+                if self._is_recent(mail.received_at):
                     yield mail
             if not gone:
                 return
@@ -139,9 +139,9 @@ class MaildirMailbox:
             mail.extent is Extent.WHOLE or action is not Afterwards.DELETE
         )
 
-    def _is_recent(self, mail: Fetched) -> bool:
+    def _is_recent(self, received: datetime | None) -> bool:
         since = self._account.since
-        return since is None or mail.received_at is None or mail.received_at >= since
+        return since is None or received is None or received >= since
 
     def _listed(self) -> list[_Entry]:
         """Return what lies in new/ and cur/, by name; raises MailboxUnusable where it is no Maildir."""
@@ -172,9 +172,11 @@ class MaildirMailbox:
             found = os.fstat(number)
             if not stat.S_ISREG(found.st_mode):
                 return None
+            received = _moment(found.st_mtime)
             large = found.st_size > self._account.mail_bytes
+            wanted = HEADER_BYTES if large else found.st_size
             try:
-                raw = stream.read(HEADER_BYTES if large else found.st_size)
+                raw = stream.read(wanted if self._is_recent(received) else 0)
             except OSError as trouble:
                 return _unread(entry, trouble)
         return Fetched(
@@ -182,7 +184,7 @@ class MaildirMailbox:
             extent=Extent.HEADERS if large else Extent.WHOLE,
             size=found.st_size,
             source=entry.unique,
-            received_at=_moment(found.st_mtime),
+            received_at=received,
             flags=frozenset(_FLAGS[letter] for letter in entry.letters if letter in _FLAGS),
             why=too_large(self._account.mail_bytes) if large else "",
         )

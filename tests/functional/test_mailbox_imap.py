@@ -138,7 +138,7 @@ def test_many_mails_take_few_commands(server: ImapServer) -> None:
     server.mails = mails(1_200)
     found, _ = fetched(server)
     assert [mail.raw for mail in found] == list(server.mails.values())
-    assert server.count("UID FETCH") == 3 + 24
+    assert server.count("UID FETCH") == 5 + 24
 
 
 def test_a_mail_that_goes_away_meanwhile_is_passed_over(server: ImapServer) -> None:
@@ -312,6 +312,15 @@ def test_a_certificate_nobody_vouches_for_is_refused(authority: trustme.CA, tmp_
             pytest.raises(MailboxUnusable, match="could not prove who it is"),
         ):
             fetched(server, ca_file=tmp_path / "other.pem")
+
+
+def test_a_ca_file_that_holds_no_certificate_is_told(authority: trustme.CA, tmp_path: Path) -> None:
+    """It is for a person to put right."""
+    (tmp_path / "ca.pem").write_text("not a certificate")
+    words = r"replies\.ca_file holds no certificate"
+    with with_login(authority, implicit_tls=True) as server, pytest.raises(MailboxUnusable, match=words):
+        fetched(server, ca_file=tmp_path / "ca.pem")
+    assert server.connections == 0
 
 
 def test_a_server_that_hides_starttls_gets_no_password(authority: trustme.CA, ca_file: Path) -> None:
