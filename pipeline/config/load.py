@@ -314,13 +314,16 @@ def _account(table: RepliesTable, root: Path, zone: ZoneInfo) -> Account | None:
     address = table.mailbox
     if address is None:
         return None
+    path = _below(root, address.path) if not address.remote else None
     return Account(
         kind=address.kind,
         host=address.host,
         port=address.port,
         user=address.user,
         folder=address.folder,
-        path=_below(root, address.path) if not address.remote else None,
+        path=path.absolute()
+        if path is not None
+        else None,  # its mark must not depend on where we were started
         auth=table.auth,
         ca_file=_below(root, table.ca_file),
         after=table.after,

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pipeline.clock import to_us
 from pipeline.errors import StoreUnwritable
 from pipeline.replies import collecting
+from pipeline.replies.account import Account, MailboxKind
 from pipeline.replies.collecting import Collected, collect
 from pipeline.replies.mailbox import (
     Extent,
@@ -25,6 +26,7 @@ from pipeline.replies.mailbox import (
     fingerprint,
     headers_of,
 )
+from pipeline.replies.mailbox_opening import open_mailbox
 from pipeline.store import mails as store
 from pipeline.store.mails import Mails
 from pipeline.store.tables import mails as rows
@@ -207,6 +209,16 @@ def test_however_often_it_breaks_each_mail_is_there_once(
     collect(Box(mails), shelf)
     assert kept(world) == list(dict.fromkeys(mail.raw for mail in mails))
     world.close()
+
+
+@pytest.mark.parametrize("kind", MailboxKind)
+def test_every_kind_of_account_opens_a_mailbox_of_its_name(kind: MailboxKind, tmp_path: Path) -> None:
+    """Nothing is opened before it is read: no server is there, and no file."""
+    remote = kind in (MailboxKind.IMAP, MailboxKind.IMAPS)
+    account = Account(kind, "imap.example.org", 993, "me") if remote else Account(kind, path=tmp_path / "in")
+    mailbox = open_mailbox(account, secret=lambda: pytest.fail("asked for"), clock=FakeClock())
+    assert mailbox.name == account.name
+    mailbox.close()
 
 
 # -- the store

@@ -485,6 +485,18 @@ def test_the_path_of_a_mailbox_is_relative_to_the_campaign() -> None:
     assert found.mailbox.name == "maildir:/campaign/in"
 
 
+def test_a_mailbox_has_one_name_wherever_the_program_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is remembered of it is found again: by hand, from cron, with and without -C."""
+    monkeypatch.chdir(tmp_path)
+    text = SMALLEST + '[replies]\nmailbox = "maildir:in"\n'
+    roots = (Path(), tmp_path)
+    found = [read_config(text, file="campaign.toml", root=root)[0] for root in roots]
+    names = {one.mailbox.name for one in found if one is not None and one.mailbox is not None}
+    assert names == {f"maildir:{tmp_path}/in"}
+
+
 def test_what_is_of_no_use_without_a_mailbox_is_a_warning() -> None:
     """The campaign can be sent all the same."""
     found = good(SMALLEST + '[replies]\nforward_to = "me@example.org"\n')
