@@ -33,6 +33,8 @@ ONE_FILE = {  # a library that does I/O, and the only file that may import it
     "sqlalchemy": "store/",
     "sqlite3": "store/",
     "fcntl": "store/lock.py",
+    "imapclient": "replies/mailbox_imap_session.py",
+    "imaplib": "replies/mailbox_imap_wire.py",
     "typer": "cli/",
     "rich": "cli/",
 }

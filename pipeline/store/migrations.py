@@ -60,7 +60,23 @@ def _mx(connection: sa.Connection) -> None:
     )
 
 
-CAMPAIGN = Schema(tables.CAMPAIGN, tables.migrations, {"001 baseline": _baseline, "002 tallies": _tallies})
+def _mails(connection: sa.Connection) -> None:
+    """Mail that came back, as it was fetched."""
+    connection.exec_driver_sql("CREATE TABLE mailboxes (name TEXT NOT NULL PRIMARY KEY, mark TEXT NOT NULL)")
+    connection.exec_driver_sql(
+        "CREATE TABLE mails (id INTEGER NOT NULL PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, "
+        "mailbox TEXT NOT NULL, source TEXT NOT NULL, raw BLOB, extent TEXT NOT NULL, size INTEGER NOT NULL, "
+        "flags TEXT NOT NULL, why TEXT NOT NULL, received_at BIGINT, fetched_at BIGINT NOT NULL, "
+        "sorted_at BIGINT)"
+    )
+    connection.exec_driver_sql("CREATE INDEX mails_unsorted ON mails (id) WHERE sorted_at IS NULL")
+
+
+CAMPAIGN = Schema(
+    tables.CAMPAIGN,
+    tables.migrations,
+    {"001 baseline": _baseline, "002 tallies": _tallies, "003 fetched mail": _mails},
+)
 SHARED = Schema(tables.SHARED, tables.shared_migrations, {"001 baseline": _baseline, "002 mx": _mx})
 
 

@@ -153,6 +153,31 @@ attempts = sa.Table(
 _open = attempts.c.ended_at.is_(None)
 sa.Index("attempts_open", attempts.c.run, sqlite_where=_open)
 
+mailboxes = sa.Table(
+    "mailboxes",  # how far each mailbox was fetched
+    CAMPAIGN,
+    sa.Column("name", sa.Text, primary_key=True),  # never a secret
+    sa.Column("mark", sa.Text, nullable=False),  # only the mailbox understands it
+)
+
+mails = sa.Table(
+    "mails",  # mail as it was fetched: kept before anything is made of it
+    CAMPAIGN,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("sha256", sa.Text, nullable=False, unique=True),  # its fingerprint: fetched twice, kept once
+    sa.Column("mailbox", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),  # where in the mailbox it lay
+    sa.Column("raw", sa.LargeBinary),  # zlib; NULL once erased
+    sa.Column("extent", sa.Text, nullable=False),  # whole, headers, nothing
+    sa.Column("size", sa.Integer, nullable=False),  # of the whole mail, octets
+    sa.Column("flags", sa.Text, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),  # it is not whole
+    sa.Column("received_at", Moment),  # by the mailbox; NULL where it does not say
+    sa.Column("fetched_at", Moment, nullable=False),
+    sa.Column("sorted_at", Moment),  # NULL: waits
+)
+sa.Index("mails_unsorted", mails.c.id, sqlite_where=mails.c.sorted_at.is_(None))
+
 replies = sa.Table(
     "replies",  # mail that came back
     CAMPAIGN,
