@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pipeline.replies.layout import Line, Mark
-from pipeline.replies.phrases import phrases, plain
+from pipeline.replies.wording import phrases, plain
 
 LONGEST_ATTRIBUTION = 400  # characters
 MOST_LINES = 4
@@ -73,6 +73,13 @@ def separator(text: str) -> str:
     return ""
 
 
+def is_forwarded_end(text: str) -> bool:
+    """Say whether a line is one such as "------ End of forwarded message ------"."""
+    text = text.strip(" \t>*")
+    dashed = _DASHED.fullmatch(text) if 4 <= len(text) <= 200 else None
+    return dashed is not None and phrases().forwarded_end.fullmatch(plain(dashed[1])) is not None
+
+
 def is_rule(line: Line) -> bool:
     """Say whether a line is nothing but a rule."""
     return line.mark is Mark.RULE or _RULE.fullmatch(line.text[:200]) is not None
@@ -82,6 +89,25 @@ def field_name(text: str) -> str:
     """Return which header field a line begins with (`HEADER_KEYS`), "" where it begins with none."""
     found = _FIELD.match(text[: LONGEST_NAME + 20])
     return phrases().headers.get(plain(found[1]), "") if found else ""
+
+
+def field_value(text: str) -> str:
+    """Return what follows the name and the colon of a header field."""
+    found = _FIELD.match(text[: LONGEST_NAME + 20])
+    return text[found.end() :].strip(" \t*_") if found else ""
+
+
+def attribution_end(lines: Sequence[Line], at: int) -> int | None:
+    """Return where a line that says who wrote when ends, if it begins at ``at`` and has an address."""
+    known = Evidence()
+    for end in range(at, min(at + MOST_LINES, len(lines))):
+        text = lines[end].text
+        if not text.strip() or len(text) > LONGEST_ATTRIBUTION or lines[end].depth != lines[at].depth:
+            return None
+        known = known.joined(evidence(text))
+        if _COLON.search(text[-20:]):
+            return end + 1 if known.certain and known.address else None
+    return None
 
 
 def field_block(names: Sequence[str], lines: Sequence[Line], at: int) -> int:

@@ -18,7 +18,7 @@ import re
 from collections.abc import Sequence
 
 from pipeline.replies.layout import Line, Mark
-from pipeline.replies.phrases import PUNCTUATION, phrases, plain
+from pipeline.replies.wording import PUNCTUATION, phrases, plain
 
 LOOKED_AT = 60  # lines from the end
 AFTER_DELIMITER = 15  # lines

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.replies.phrases import phrases, plain
+from pipeline.replies.wording import phrases, plain
 
 MOST_MARKS = 20
 LONGEST = 1_000

@@ -36,7 +36,7 @@ MOST_ATTACHMENTS = 500
 PLACEHOLDER = 200  # characters; a plain text that only says that there is HTML is shorter
 
 
-class Kind(StrEnum):
+class PassageKind(StrEnum):
     """What a passage of a reply is."""
 
     NEW = "new"
@@ -48,7 +48,7 @@ class Kind(StrEnum):
 class Passage:
     """Consecutive lines of one kind; a quoted passage has lost one level of marks."""
 
-    kind: Kind
+    kind: PassageKind
     text: str
 
 
@@ -77,8 +77,8 @@ class ReplyText:
     @property
     def interleaved(self) -> bool:
         """Whether answers stand between quoted passages, so that `new` alone may not be understood."""
-        kinds = [passage.kind for passage in self.passages if passage.kind is not Kind.SIGNATURE]
-        return kinds.count(Kind.NEW) > 1 or kinds[:2] == [Kind.QUOTED, Kind.NEW]
+        kinds = [passage.kind for passage in self.passages if passage.kind is not PassageKind.SIGNATURE]
+        return kinds.count(PassageKind.NEW) > 1 or kinds[:2] == [PassageKind.QUOTED, PassageKind.NEW]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,40 +92,58 @@ class _Text:
 
 def new_text(mail: Mail) -> ReplyText:
     """Return the words of a reply; empty for a mail that could not be read or has no text."""
-    texts: list[_Text] = []
-    attachments: list[Attachment] = []
-    forward = is_forward(mail.subject)
-    if not mail.unreadable:
-        _gather(mail.root, texts, attachments, forward=forward)
-    lines = [line for text in texts for line in (*text.lines, Line(""))]
+    texts, attachments = _read(mail)
     sources = {text.source for text in texts if any(line.text.strip() for line in text.lines)}
-    return _told(
-        lines,
-        attachments[:MOST_ATTACHMENTS],
-        forward=forward,
+    return reply_of(
+        _one_after_another(texts),
+        attachments,
+        forward=is_forward(mail.subject),
         source="html" if sources == {"html"} else "plain" if sources else "",
         cut=any(text.cut for text in texts),
     )
 
 
+def text_lines(mail: Mail) -> list[Line]:
+    """Return the lines of all texts that `new_text` reads, in their order."""
+    return _one_after_another(_read(mail)[0])
+
+
+def _read(mail: Mail) -> tuple[list[_Text], list[Attachment]]:
+    texts: list[_Text] = []
+    attachments: list[Attachment] = []
+    if not mail.unreadable:
+        _gather(mail.root, texts, attachments, forward=is_forward(mail.subject))
+    return texts, attachments[:MOST_ATTACHMENTS]
+
+
+def _one_after_another(texts: Sequence[_Text]) -> list[Line]:
+    return [line for text in texts for line in (*text.lines, Line(""))]
+
+
 def reply_in(text: str, *, forward: bool = False) -> ReplyText:
     """Return the words of a reply that is at hand as plain text."""
     text, cut = readable(text)
-    return _told(plain_lines(text), (), forward=forward, source="plain", cut=cut)
+    return reply_of(plain_lines(text), forward=forward, source="plain", cut=cut)
 
 
-def _told(
-    lines: Sequence[Line], attachments: Sequence[Attachment], *, forward: bool, source: str, cut: bool
+def reply_of(
+    lines: Sequence[Line],
+    attachments: Sequence[Attachment] = (),
+    *,
+    forward: bool = False,
+    source: str = "plain",
+    cut: bool = False,
 ) -> ReplyText:
+    """Return the words of a reply that is at hand as lines."""
     passages = _passages(lines, forward=forward)
 
-    def together(kind: Kind) -> str:
+    def together(kind: PassageKind) -> str:
         return "\n\n".join(passage.text for passage in passages if passage.kind is kind)
 
     return ReplyText(
-        together(Kind.NEW),
-        together(Kind.QUOTED),
-        together(Kind.SIGNATURE),
+        together(PassageKind.NEW),
+        together(PassageKind.QUOTED),
+        together(PassageKind.SIGNATURE),
         passages,
         tuple(attachments),
         source,
@@ -145,13 +163,13 @@ def _passages(lines: Sequence[Line], *, forward: bool) -> tuple[Passage, ...]:
     out: list[Passage] = []
     for place, (quoted, run) in enumerate(runs):
         if quoted:
-            out.append(Passage(Kind.QUOTED, shown(run, above=1)))
+            out.append(Passage(PassageKind.QUOTED, shown(run, above=1)))
         elif place in (new[0], new[-1]):
             words, signature = without_signature(run)
-            out.append(Passage(Kind.NEW, _words(words)))
-            out.append(Passage(Kind.SIGNATURE, _words(signature)))
+            out.append(Passage(PassageKind.NEW, _words(words)))
+            out.append(Passage(PassageKind.SIGNATURE, _words(signature)))
         else:
-            out.append(Passage(Kind.NEW, _words(run)))
+            out.append(Passage(PassageKind.NEW, _words(run)))
     return tuple(passage for passage in out if passage.text.strip())
 
 

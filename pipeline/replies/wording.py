@@ -43,10 +43,12 @@ class Phrases:
     headers: Mapping[str, str]  # name of a header line -> one of HEADER_KEYS
     original: re.Pattern[str]  # matches all of a separator's words
     forwarded: re.Pattern[str]
+    forwarded_end: re.Pattern[str]
     device: re.Pattern[str]
     closing: frozenset[str]
     prefixes: re.Pattern[str]  # matches reply and forward marks at the front of a subject
     forward_prefixes: frozenset[str]
+    months: Mapping[str, int]  # name -> 1 to 12
 
 
 @cache
@@ -74,12 +76,19 @@ def phrases() -> Phrases:
         },
         original=_one_of(gathered("original")),
         forwarded=_one_of(gathered("forwarded")),
+        forwarded_end=_one_of(gathered("forwarded_end")),
         device=_one_of(gathered("device")),
         closing=frozenset(closing.strip(PUNCTUATION) for closing in gathered("closing")),
         prefixes=re.compile(
             rf"(?:(?:{'|'.join(map(re.escape, marks))})(?:\s?[\[(]\d{{1,3}}[\])]|\d{{1,2}})?\s?[:：]\s*)"
         ),
         forward_prefixes=frozenset(gathered("forward_prefix")),
+        months={
+            plain(name): number
+            for language in every
+            for number, names in enumerate(language["months"], 1)
+            for name in names
+        },
     )
 
 
