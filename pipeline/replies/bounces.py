@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pipeline.mail.dsn import returned_messages
 from pipeline.mail.mime import Mail
 from pipeline.replies.kinds import Kind, Recipient
-from pipeline.replies.phrases import ADDRESS, find
+from pipeline.replies.phrase import ADDRESS, find
 from pipeline.replies.reasons import classify
 from pipeline.replies.rulebook import BounceRule, bounce_rules, bounce_words
 

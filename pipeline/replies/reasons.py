@@ -24,7 +24,7 @@ from pipeline.delivery.letter import Phase
 from pipeline.delivery.verdict import judge
 from pipeline.mail.response import response
 from pipeline.replies.kinds import Reason, Recipient
-from pipeline.replies.phrases import find
+from pipeline.replies.phrase import find
 from pipeline.replies.rulebook import reason_rules
 
 LONGEST = 4_000  # characters
