@@ -29,9 +29,9 @@ from pipeline.replies.wording import phrases, plain
 LOOK = 6_000  # characters of the text
 _ISO = re.compile(r"(20\d\d)\s?[-./]\s?(\d{1,2})\s?[-./]\s?(\d{1,2})")
 _ASIAN = re.compile(r"(?:(20\d\d)\s?[年년]\s?)?(\d{1,2})\s?[月월]\s?(\d{1,2})\s?[日号號일]")
-_NUMBERS = re.compile(r"(\d{1,2})\s?[./-]\s?(\d{1,2})\s?[./-]?\s?(20\d\d|\d\d)?(?!\d)")
+_NUMBERS = re.compile(r"(?<!\d)(\d{1,2})\s?[./-]\s?(\d{1,2})\s?[./-]?\s?(20\d\d|\d\d)?(?!\d)")
 _DAY_NAME = re.compile(
-    r"(\d{1,2})(?:st|nd|rd|th|er|º|ª|\.|-го|-е)?\.?\s{1,3}(?:de |of |d'|da )?([^\W\d_]{3,14})"
+    r"(?<!\d)(\d{1,2})(?:st|nd|rd|th|er|º|ª|\.|-го|-е)?\.?\s{1,3}(?:de |of |d'|da )?([^\W\d_]{3,14})"
     r"\.?,?(?:\s{1,3}(?:de |del )?(20\d\d))?"
 )
 _NAME_DAY = re.compile(r"([^\W\d_]{3,14})\.?\s{1,3}(\d{1,2})(?:st|nd|rd|th)?(?!\d)(?:,?\s{1,3}(20\d\d))?")
@@ -144,7 +144,8 @@ def _sent(mail: Mail) -> date | None:
 
 def _returns(head: str, sent: date | None) -> date | None:
     """Return the last date that words of return lead to, in the first language that has one."""
-    for language in languages():
+    spoken = [language for language in languages() if find(language.away, head)]
+    for language in spoken or languages():
         best: date | None = None
         at = 0
         while (found := find(language.until, head, at)) is not None:

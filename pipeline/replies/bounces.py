@@ -104,7 +104,10 @@ def _found(rule: BounceRule, region: str, *, permanent: bool) -> tuple[Recipient
         else:
             said = _said(how, lines, number, rest, previous, following)
         if said.strip() or address not in out:
-            out.setdefault(address, classify(address, diagnostic=said, permanent=permanent))
+            if rule.kind is Kind.DELIVERED:
+                out.setdefault(address, Recipient(address))
+            else:
+                out.setdefault(address, classify(address, diagnostic=said, permanent=permanent))
     return tuple(out.values())
 
 

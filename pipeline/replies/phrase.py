@@ -48,10 +48,11 @@ def _edge(mark: str, boundary: str) -> str:
 
 @lru_cache(maxsize=4096)
 def compiled(phrases: tuple[str, ...]) -> re.Pattern[str] | None:
-    """Return one pattern for all ``phrases``; None where there are none."""
+    """Return one pattern for all ``phrases``, the longer first; None where there are none."""
     if not phrases:
         return None
-    return re.compile("|".join(f"(?:{pattern(phrase)})" for phrase in phrases), re.IGNORECASE)
+    ordered = sorted(phrases, key=len, reverse=True)
+    return re.compile("|".join(f"(?:{pattern(phrase)})" for phrase in ordered), re.IGNORECASE)
 
 
 def find(phrases: Iterable[str], text: str, start: int = 0) -> re.Match[str] | None:
