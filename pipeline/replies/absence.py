@@ -1,8 +1,9 @@
 """Automatic answers: is it one, is the office away or has it only confirmed receipt, until when, which case?
 
-Signs in the header decide first (`pipeline.mail.auto`). Words alone decide only where a program put them: in
-front of the subject ("Automatic reply: ..."). Everything else a person may have written, and it needs a sign
-in the header to agree.
+Signs in the header decide first (`pipeline.mail.auto`). Words alone decide only where no person would put
+them: in front of the subject ("Automatic reply: ..."), as a sentence of the mail about itself ("This is an
+automated message", not quoted, not forwarded), or as the subject of an answer that is not ours with "Re:" in
+front. Everything else a person may have written, and it needs a sign in the header to agree.
 
 RFC 3834, RFC 5230. The words of each language stand in `rules/languages/`.
 
@@ -23,7 +24,8 @@ from pipeline.replies.dates import header_date
 from pipeline.replies.kinds import Form
 from pipeline.replies.phrase import find
 from pipeline.replies.rulebook import Language, all_phrases, languages
-from pipeline.replies.subject import is_answer
+from pipeline.replies.said import own_text
+from pipeline.replies.subject import is_answer, is_forward
 from pipeline.replies.wording import phrases, plain
 
 LOOK = 6_000  # characters of the text
@@ -40,6 +42,7 @@ _TAGGED = re.compile(
     r"[\[(]\s?(?:[\w -]{0,24}[#:№]\s?#?)([A-Z0-9][\w/.-]{2,30})\s?[\])]|##-?\s?([\w-]{3,30})\s?-?##"
 )
 MOST_DAYS_AHEAD = 366
+MOST_DECLARED = 3_000  # characters of a mail that may call itself automatic
 _BEHIND = frozenset({"fi", "hu", "ja", "ko", "tr"})  # languages that say "until" behind the date
 
 
@@ -67,6 +70,8 @@ def automatic_answer(mail: Mail, text: str, signs: AutoSigns) -> AutoAnswer | No
     if put_in_front:
         why.append(f'a program put "{put_in_front}" in front of the subject')
     form, word = _form(subject, head)
+    if not why:
+        why.extend(_says_so(mail, text, form))
     if not why and signs.weak and word and not is_answer(subject):
         why = [*signs.weak, f'the words "{word}"']
     if not why and signs.weak and word and "the null return path" in signs.weak:
@@ -80,6 +85,27 @@ def automatic_answer(mail: Mail, text: str, signs: AutoSigns) -> AutoAnswer | No
     case = _case(subject, head) if form is not Form.OUT_OF_OFFICE else ""
     returns = _returns(head, _sent(mail)) if form is Form.OUT_OF_OFFICE else None
     return AutoAnswer(tuple(why), form, case, returns)
+
+
+def _says_so(mail: Mail, text: str, form: Form | None) -> list[str]:
+    """Return what else decides: it calls itself automatic, or answers with "Out of office" as subject."""
+    declared = find(all_phrases("declares"), text[:MOST_DECLARED])
+    if declared and len(text) < MOST_DECLARED and not is_forward(mail.subject):
+        before = text[: declared.start()].rstrip(" ")[-1:]
+        if before not in tuple("\"'„“«‘>:"):
+            return [f'it calls itself automatic: "{" ".join(declared[0].split())}"']
+    own = _leads(all_phrases("subjects"), mail.subject)
+    answers = "In-Reply-To" in mail.headers and not is_answer(mail.subject)
+    if own and answers and form is Form.OUT_OF_OFFICE and _away_subject(mail.subject):
+        return [f'it answers a letter under a subject of its own, "{own}"']
+    return []
+
+
+def said_to_be_read(mail: Mail) -> bool:
+    """Say whether a mail program tells in words alone that a letter was read, or deleted unread."""
+    if not _leads(all_phrases("read_subjects"), mail.subject):
+        return False
+    return find(all_phrases("read"), own_text(mail)[:MOST_DECLARED]) is not None
 
 
 def reads_automatic(mail: Mail, text: str) -> bool:

@@ -79,7 +79,7 @@ def origin(mail: Mail) -> Origin:
         weak.append("its subject is that of a report on delivery")
     if not strong and (answers or _typed(mail)):
         return Origin((), certain=False)
-    return Origin(tuple(strong + weak), certain=bool(strong))
+    return Origin(tuple(strong + weak), certain=bool(strong) or len(weak) > 1)
 
 
 def _typed(mail: Mail) -> bool:

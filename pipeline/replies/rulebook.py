@@ -58,8 +58,12 @@ class Language:
     subjects: tuple[str, ...]  # likely; need a sign in the header
     away: tuple[str, ...]  # out of office
     received: tuple[str, ...]  # acknowledgement
+    declares: tuple[str, ...]  # the mail calls itself automatic; decides alone in a short mail
     case: tuple[str, ...]  # what stands before a case number
     until: tuple[str, ...]  # what stands before the date of return
+    polite: tuple[str, ...]  # may stand round an opt-out that is all that is written
+    read_subjects: tuple[str, ...]  # what programs put before the subject of a receipt in words
+    read: tuple[str, ...]  # and what they then say
     stop: tuple[str, ...]  # opt-out, when it is all that is written
     stop_within: tuple[str, ...]  # perhaps an opt-out, wherever it stands
     samples: tuple[dict[str, Any], ...]
@@ -128,8 +132,12 @@ def _language(tag: str, table: dict[str, Any]) -> Language:
         subjects=phrases("subjects"),
         away=phrases("away"),
         received=phrases("received"),
+        declares=phrases("declares"),
         case=phrases("case"),
         until=phrases("until"),
+        polite=phrases("polite"),
+        read_subjects=phrases("read_subjects"),
+        read=phrases("read"),
         stop=phrases("stop"),
         stop_within=phrases("stop_within"),
         samples=tuple(table.get("sample", ())),

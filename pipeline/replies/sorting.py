@@ -4,7 +4,7 @@
 
     unreadable                a bound was broken                                     unknown
     complaint, report         a feedback report (RFC 5965)                           complaint, optout, report
-    receipt                   a disposition notification (RFC 8098)                  receipt
+    receipt                   a disposition notification (RFC 8098), or in words     receipt
     report                    DMARC aggregate, TLS report                            report
     machine-readable report   a delivery status (RFC 3464), from a mail system       bounce, delay, delivered
     opt-out by link           `unsubscribe-<token>` as subject or address            optout
@@ -30,7 +30,7 @@ from pipeline.mail.dsn import DeliveryReport, RecipientReport, is_delivery_statu
 from pipeline.mail.mdn import read_receipt
 from pipeline.mail.mime import Mail, Part
 from pipeline.mail.reports import domain_report
-from pipeline.replies.absence import automatic_answer, reads_automatic
+from pipeline.replies.absence import automatic_answer, reads_automatic, said_to_be_read
 from pipeline.replies.bounces import named_recipients, read_report
 from pipeline.replies.kinds import Kind, Reason, Recipient, Verdict
 from pipeline.replies.optouts import OptOut, opt_out, token_opt_out
@@ -85,6 +85,8 @@ def _labelled(mail: Mail) -> Verdict | None:
         said = receipt.disposition[:40] or "not said"
         whom = (Recipient(receipt.recipient),) if receipt.recipient else ()
         return Verdict(Kind.RECEIPT, (f"a disposition notification (RFC 8098): {said}",), whom)
+    if said_to_be_read(mail):
+        return Verdict(Kind.RECEIPT, ("subject and words are those of a receipt",))
     if report := domain_report(mail):
         return Verdict(Kind.REPORT, (f"a {report}",))
     return None

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.mail.mime import Mail, read_mail
 from pipeline.replies.kinds import Kind
-from pipeline.replies.phrase import MOST_STARS, compiled, pattern
+from pipeline.replies.phrase import MOST_STARS, compiled, find, pattern
 from pipeline.replies.rulebook import (
     BounceRule,
     Language,
@@ -80,9 +80,22 @@ def test_a_language_reads_its_samples(language: Language, sample: dict[str, Any]
     ("language", "sample"), ANSWERS, ids=[f"{language.tag}-{at}" for at, (language, _) in enumerate(ANSWERS)]
 )
 def test_the_same_words_without_a_sign_are_a_persons(language: Language, sample: dict[str, Any]) -> None:
-    """A person may write every word of it, unless a program put its own in front of the subject."""
+    """A person may write every word of it, but that the mail is automatic."""
+    if find(language.declares, sample["text"]):
+        return
     mail = _mail(sample["text"], "From: Office <office@office.example>", f"Subject: Re: {sample['subject']}")
     assert sort_mail(mail).kind is Kind.HUMAN
+
+
+@pytest.mark.parametrize(
+    ("tag", "words"), [(language.tag, words) for language in languages() for words in language.declares]
+)
+def test_a_short_mail_that_calls_itself_automatic_is_believed(tag: str, words: str) -> None:
+    """A person quotes such a sentence or forwards it; then it is theirs."""
+    head = ("From: Office <office@office.example>", "Subject: Re: Open letter")
+    assert sort_mail(_mail(f"Hello.\n{words}.", *head)).kind is Kind.AUTO
+    assert sort_mail(_mail(f'Hello, I got this: "{words}." What now?', *head)).kind is Kind.HUMAN
+    assert sort_mail(_mail(f"Hello, see below.\n\n> {words}.", *head)).kind is Kind.HUMAN
 
 
 @pytest.mark.parametrize("language", languages(), ids=lambda language: language.tag)
