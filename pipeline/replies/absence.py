@@ -56,13 +56,14 @@ class AutoAnswer:
     returns: date | None
 
 
-def automatic_answer(mail: Mail, text: str, signs: AutoSigns) -> AutoAnswer | None:
+def automatic_answer(mail: Mail, text: str, signs: AutoSigns, *, system: bool = False) -> AutoAnswer | None:
     """Return what automatic answer this mail is, None where a person may have written it.
 
     Args:
         mail: the mail.
         text: its own text, without what it quotes.
         signs: what its header says.
+        system: a mail system wrote it, and all of those call their mail automatic.
     """
     subject, head = mail.subject, text[:LOOK]
     put_in_front = not is_answer(subject) and _leads(all_phrases("certain_subjects"), subject)
@@ -70,7 +71,7 @@ def automatic_answer(mail: Mail, text: str, signs: AutoSigns) -> AutoAnswer | No
     if put_in_front:
         why.append(f'a program put "{put_in_front}" in front of the subject')
     form, word = _form(subject, head)
-    if not why:
+    if not why and not signs.desk and not system:  # a clerk's words may stand above a desk's footer
         why.extend(_says_so(mail, text, form))
     if not why and signs.weak and word and not is_answer(subject):
         why = [*signs.weak, f'the words "{word}"']

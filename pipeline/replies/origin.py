@@ -19,11 +19,12 @@ from pipeline.replies.rulebook import bounce_words
 from pipeline.replies.subject import is_answer
 
 _MAILERS = re.compile(
-    r"mailer-?daemon|mail-?daemon|mdaemon|mailer|mail-?delivery|mail\.?deliver(y|ies)|mta|mmdf|uucp|bounces?|"
+    r"mailer-?daemon|mail-?daemon|mdaemon|mail-?delivery|mail\.?deliver(y|ies)|mta|mmdf|uucp|bounces?|"
     r"microsoftexchange[0-9a-f]{20,}|postbote|smtp(-gateway)?|mail-?system|autodelivery|non-?delivery|mmail|"
     r"delivery-?(failure|status|subsystem|report)s?|undeliver(ed|able)|ndr",
     re.IGNORECASE,
 )
+_DAEMONS = re.compile(r"mailer-?daemon|mail-?daemon|postmaster", re.IGNORECASE)  # lists use others, too
 _POSTMASTERS = re.compile(r"post-?masters?|postmast|root|system|mail-?admin", re.IGNORECASE)
 _MAILER_NAMES = re.compile(
     r"mail(er)?[ -]?(delivery|deliver|administrator|subsystem|system|router)|"
@@ -69,7 +70,7 @@ def origin(mail: Mail) -> Origin:
         weak.append("it comes from a postmaster (From)")
     if mail.return_path == "":
         strong.append("its return path is the null one")
-    elif mail.return_path and _MAILERS.fullmatch(mail.return_path.partition("@")[0]):
+    elif mail.return_path and _DAEMONS.fullmatch(mail.return_path.partition("@")[0]):
         strong.append("its return path is a mail system's")
     if mail.root.type == "multipart/report":
         strong.append("it is a multipart/report")

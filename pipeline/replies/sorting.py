@@ -62,7 +62,7 @@ def sort_mail(mail: Mail, raw: bytes = b"") -> Verdict:
         _status_report(mail, whence, text)
         or _by_link(mail)
         or _in_words(mail, whence, text, raw)
-        or _automatic(mail)
+        or _automatic(mail, whence)
         or _second(mail, whence, text, raw)
         or _nobody(mail, whence)
         or _person(mail)
@@ -188,10 +188,10 @@ def _in_words(mail: Mail, whence: Origin, text: str, raw: bytes) -> Verdict | No
     return Verdict(report.kind, (*whence.signs, report.why), report.recipients)
 
 
-def _automatic(mail: Mail) -> Verdict | None:
+def _automatic(mail: Mail, whence: Origin) -> Verdict | None:
     """An automatic answer; not what a clerk wrote in a ticket system that calls all its mail generated."""
     signs, words = auto_signs(mail), new_text(mail).new
-    answer = automatic_answer(mail, words, signs)
+    answer = automatic_answer(mail, words, signs, system=whence.certain)
     if answer is None:
         return None
     if signs.generated and signs.desk and not reads_automatic(mail, words):
