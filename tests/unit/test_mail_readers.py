@@ -184,3 +184,29 @@ def test_whatever_came_is_sorted_with_a_reason(lines: list[str]) -> None:
         assert one.address
         if one.suppress and one.reason is not None:
             assert one.reason.value in {"no such address", "no such domain"}
+
+
+def _nested(depth: int) -> bytes:
+    lines = [b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (at, at) for at in range(depth)]
+    return b"From: a@office.example\n" + b"".join(lines) + b"\nend\n"
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind"),
+    [
+        (_nested(1_000), "unknown"),
+        (b"From: a@o.example\nTo: " + b"someone@office.example, " * 20_000 + b"\n\nhello", "unknown"),
+        (b"From: a@o.example\nContent-Type: text/html\n\n" + b"<a " * 20_000, "human"),
+        (b"From: a@o.example\nContent-Type: text/plain; charset=x-klingon\n\n" + b"\xfe" * 50_000, "human"),
+        (b"From: a@o.example\nSubject: \0\0\n\n" + b"\0" * 200_000, "human"),
+        (b"From: a@o.example\nSubject: " + b"=?" * 30_000 + b"\n\nhello", "human"),
+        (b"From: MAILER-DAEMON@o.example\nSubject: Undeliverable\n\n" + b"\n" * 60_000, "bounce"),
+        (b"From: a@o.example\nPrecedence: bulk\nSubject: Vacation\n\n" + b"until " * 10_000, "auto"),
+    ],
+    ids=["nested", "addresses", "tags", "charset", "NULs", "encoded words", "empty lines", "until"],
+)
+def test_a_bomb_is_sorted_like_any_mail(raw: bytes, kind: str) -> None:
+    """What breaks a bound is unknown, and says so; the others are looked at within bounds."""
+    verdict = sort_mail(read_mail(raw), raw)
+    assert verdict.kind == kind
+    assert verdict.why[0].startswith("unreadable: ") is (kind == "unknown")
