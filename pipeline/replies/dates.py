@@ -25,6 +25,7 @@ _YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
 _CLOCK = re.compile(r"(?<!\d)(\d{1,2})\s?[:.h時点시]\s?(\d{2})(?!\d)(?:[:.](\d{2}))?")
 _LATE = re.compile(r"\d\s?p\.?\s?m\b|下午|오후|午後|μ\.μ|\bm\.? ?u\.?\b|\sم(?:\s|$)|ب\.ظ|ch\b")
 _EARLY = re.compile(r"\d\s?a\.?\s?m\b|上午|오전|午前|π\.μ|\sص(?:\s|$)|ق\.ظ|sa\b")
+_TWELVE = re.compile(r"\d\s?[ap]\.?\s?m\b")  # the twelve hours of those who write the month first
 _ZONE = re.compile(r"(?:gmt|utc)?\s?([+-])(\d{1,2}):?(\d{2})?(?!\d)")
 
 
@@ -61,7 +62,7 @@ def _western(text: str) -> str:
 
 def _day(words: str) -> tuple[int, int, int] | None:
     for found in _WITH_DOTS.finditer(words):
-        if day := _numbered(found, american=bool(_LATE.search(words) or _EARLY.search(words))):
+        if day := _numbered(found, american=_TWELVE.search(words) is not None):
             return day
     year = _YEAR.search(words)
     if year is None:

@@ -15,7 +15,8 @@ The words looked for stand in `phrases/*.toml`; a line with an address in bracke
 ends in a colon is understood in any language.
 
 Limits: answers typed into an unmarked quotation (in red, say) cannot be told from it. A line above a
-quotation has at most 4 lines and 400 characters; a block of fields at most 25 lines. Work is linear.
+quotation has at most 4 lines and 400 characters, and of lines that end in a colon 5,000 are looked at; a
+block of fields has at most 25 lines. Work is linear.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from pipeline.replies.wording import phrases, plain
 
 LONGEST_ATTRIBUTION = 400  # characters
 MOST_LINES = 4
+MOST_TRIED = 5_000  # lines that end in a colon are looked at
 SHORT = 4  # words of a line that has a verb and nothing else: "Ann Example wrote:"
 LONGEST_BLOCK = 25  # lines
 LONGEST_NAME = 40  # characters of a field's name
@@ -191,7 +193,7 @@ def _apart(verb: str, words: str) -> bool:
 class _Reader:
     """Reads one text from top to bottom."""
 
-    __slots__ = ("flags", "following", "forward", "lines", "names", "seen", "senders")
+    __slots__ = ("flags", "following", "forward", "lines", "names", "seen", "senders", "tried")
 
     def __init__(self, lines: Sequence[Line], *, forward: bool) -> None:
         self.lines = lines
@@ -202,6 +204,7 @@ class _Reader:
         ]
         self.senders = [at for at, name in enumerate(self.names) if name == "from"]
         self.following = _following(lines)
+        self.tried = 0
         self.seen: dict[int, Evidence] = {}
 
     def read(self) -> list[bool]:
@@ -225,6 +228,10 @@ class _Reader:
         line = self.lines[at]
         if line.mark is Mark.CUT:
             return None
+        after = self.following[at]
+        if is_rule(line) and after < len(self.lines) and self.lines[after].depth:
+            self.flags[at] = True
+            return at + 1
         if separator(line.text) or self._separates(at):
             return self._flagged(self._above(at), at + 1)
         if (end := self._block_end(at)) and self._believed(at, end):
@@ -287,8 +294,9 @@ class _Reader:
     def _attribution_at(self, at: int) -> int | None:
         """Flag the line above a quotation that ends at ``at``, with the lines it is wrapped over."""
         text = self.lines[at].text
-        if len(text) > LONGEST_ATTRIBUTION or not _COLON.search(text[-20:]):
+        if len(text) > LONGEST_ATTRIBUTION or self.tried > MOST_TRIED or not _COLON.search(text[-20:]):
             return at + 1
+        self.tried += 1
         after = self.following[at]
         marked = after < len(self.lines) and (
             self.lines[after].depth > 0 or self.lines[after].mark is Mark.PERHAPS

@@ -12,7 +12,7 @@ nothing but that there is HTML, and where the HTML shows a quotation that the pl
 What is quoted is decided in `pipeline.replies.quotation`, what is a signature in
 `pipeline.replies.signature`.
 
-Limits: those of `pipeline.replies.layout` (1,000,000 characters, 100,000 lines) and `pipeline.replies.html`
+Limits: those of `pipeline.replies.layout` (500,000 characters, 50,000 lines) and `pipeline.replies.html`
 (200,000 characters); ``cut`` says that there was more. The first 20 texts of a mail are read; the
 others are listed as attachments. An encrypted mail has no words.
 """
@@ -165,7 +165,7 @@ def _passages(lines: Sequence[Line], *, forward: bool) -> tuple[Passage, ...]:
         if quoted:
             out.append(Passage(PassageKind.QUOTED, shown(run, above=1)))
         elif place in (new[0], new[-1]):
-            words, signature = without_signature(run)
+            words, signature = without_signature(run, elsewhere=_has_words(out))
             out.append(Passage(PassageKind.NEW, _words(words)))
             out.append(Passage(PassageKind.SIGNATURE, _words(signature)))
         else:
@@ -173,12 +173,17 @@ def _passages(lines: Sequence[Line], *, forward: bool) -> tuple[Passage, ...]:
     return tuple(passage for passage in out if passage.text.strip())
 
 
+def _has_words(passages: Sequence[Passage]) -> bool:
+    return any(passage.kind is PassageKind.NEW and passage.text.strip() for passage in passages)
+
+
 def _words(lines: Sequence[Line]) -> str:
-    """Return lines as the writer's text; a blockquote of the writer's own is set in."""
-    return "\n".join(
+    """Return lines as the writer's text: a blockquote of the writer's own set in, empty lines made single."""
+    written = [
         f"    {line.text.rstrip()}" if line.mark is Mark.PERHAPS and line.text.strip() else line.text.rstrip()
         for line in lines
-    ).strip("\n")
+    ]
+    return "\n".join(line for at, line in enumerate(written) if line or (at and written[at - 1])).strip("\n")
 
 
 def _gather(part: Part, texts: list[_Text], attachments: list[Attachment], *, forward: bool) -> None:
