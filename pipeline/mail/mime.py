@@ -10,7 +10,7 @@ The order in which charsets are tried stands in `pipeline.mail.charset`.
 
 Limits (`Limits`): 40 MiB a mail, 500 parts, 50 levels, 512 KiB a header and 128 KiB a field. The time is
 linear in the size: every level of nesting looks at each of its octets once, and ``work`` bounds their sum.
-Partial messages (message/partial) are not put together; encrypted parts and TNEF are attachments like any other.
+Partial messages (message/partial) are not put together; encrypted parts and TNEF are attachments like others.
 """
 
 from __future__ import annotations
