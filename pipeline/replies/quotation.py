@@ -322,6 +322,7 @@ class _Reader:
         """Return the first line of what ends at ``at`` and says who wrote when; None where nothing does."""
         found: int | None = None
         known = Evidence()
+        goes_back = False
         length = 0
         for start in range(at, max(-1, at - MOST_LINES), -1):
             text = self.lines[start].text
@@ -335,9 +336,10 @@ class _Reader:
             if start == at - 1 and not known.verb:
                 known = known._replace(verb=has_verb(plain(f"{text} {self.lines[at].text}")))
             if known.enough if marked else known.certain:
-                if found is None or known != before:
+                if found is None or known != before or goes_back:
                     found = start
-                if (known.date or known.clock) and not self._goes_back(start):
+                goes_back = self._goes_back(start)
+                if (known.date or known.clock) and not goes_back:
                     break
             elif start == at and marked and known.verb and len(text.split()) <= SHORT:
                 found = at
@@ -359,7 +361,11 @@ class _Reader:
         return (
             0 < len(text) <= 120
             and not text.endswith(_SENTENCE_END)
-            and any(character.isdigit() for character in text)
+            and (
+                "@" in text
+                or any(character.isdigit() for character in text)
+                or self.lines[start].text.lstrip().startswith("<")
+            )
         )
 
 

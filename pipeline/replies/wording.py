@@ -46,7 +46,7 @@ class Phrases:
     forwarded_end: re.Pattern[str]
     device: re.Pattern[str]
     closing: frozenset[str]
-    prefixes: re.Pattern[str]  # matches reply and forward marks at the front of a subject
+    prefixes: re.Pattern[str]  # matches a mark before a subject; its first group is the mark
     forward_prefixes: frozenset[str]
     months: Mapping[str, int]  # name -> 1 to 12
 
@@ -80,7 +80,7 @@ def phrases() -> Phrases:
         device=_one_of(gathered("device")),
         closing=frozenset(closing.strip(PUNCTUATION) for closing in gathered("closing")),
         prefixes=re.compile(
-            rf"(?:(?:{'|'.join(map(re.escape, marks))})(?:\s?[\[(]\d{{1,3}}[\])]|\d{{1,2}})?\s?[:：]\s*)"
+            rf"({'|'.join(map(re.escape, marks))})(?:\s?[\[(]\d{{1,3}}[\])]|\d{{1,2}})?\s?[:：]\s*"
         ),
         forward_prefixes=frozenset(gathered("forward_prefix")),
         months={
