@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -32,7 +33,8 @@ def plain(text: str) -> str:
     """Return ``text`` as phrases are compared: folded case, no direction marks, single spaces."""
     if text.isascii():
         return " ".join(text.split()).lower()
-    return _SPACES.sub(" ", text.translate(_UNSEEN).casefold()).strip()
+    folded = unicodedata.normalize("NFC", text.translate(_UNSEEN).casefold())  # folding takes "ΐ" apart
+    return _SPACES.sub(" ", folded).strip()
 
 
 @dataclass(frozen=True, slots=True)
