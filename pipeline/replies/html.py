@@ -188,7 +188,8 @@ class _Writer:
             return
         if tag in _BLOCKS:
             self._end_line()
-            if tag in _SPACED and "msonormal" not in attributes.get("class", "").lower():
+            inner_list = tag in {"ol", "ul"} and bool(self.counters)
+            if tag in _SPACED and not inner_list and "msonormal" not in attributes.get("class", "").lower():
                 self._blank()
         elif tag in {"td", "th"} and self.words:
             self.words.append(" ")
@@ -210,7 +211,8 @@ class _Writer:
             self._link(element.href)
         if tag in _BLOCKS:
             self._end_line()
-            if tag in _SPACED and not element.tight:
+            inner_list = tag in {"ol", "ul"} and len(self.counters) > 1
+            if tag in _SPACED and not inner_list and not element.tight:
                 self._blank()
         elif element.mark is not _above(self.stack).mark:
             self._end_line()

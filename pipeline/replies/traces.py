@@ -34,8 +34,9 @@ _CAME_TO = (
     *("To", "Cc", "Resent-To", "Apparently-To"),
 )
 _WENT_FROM = ("Return-Path", "X-Return-Path", "Reply-To", "Errors-To", "Sender", "X-Envelope-From")
-_RETURNED_ID = re.compile(r"^[ \t>|]{0,20}Message-ID[ \t]*:[ \t]*(<[^\n]{1,2000})", re.I | re.M)
-_RETURNED_REFERENCES = re.compile(r"^[ \t>|]{0,20}References[ \t]*:[ \t]*(<[^\n]{1,2000})", re.I | re.M)
+_IDS = r"[ \t]*:[ \t]*(?:\n[ \t]{1,20})?(<[^\n]{1,2000}(?:\n[ \t>|]{1,20}<[^\n]{1,2000}){0,20})"
+_RETURNED_ID = re.compile(r"^[ \t>|]{0,20}Message-ID" + _IDS, re.I | re.M)
+_RETURNED_REFERENCES = re.compile(r"^[ \t>|]{0,20}References" + _IDS, re.I | re.M)
 _RETURNED_PATH = re.compile(
     r"^[ \t>|]{0,20}(?:Return-Path|Reply-To|Errors-To)[ \t]*:([^\n]{1,1000})", re.I | re.M
 )

@@ -398,10 +398,12 @@ def test_the_traces_of_a_notification_without_parts() -> None:
     raw = (
         b"From: MAILER-DAEMON@mx.example.org\nTo: letters@example.org\n\nHi.\n"
         b"--- Below this line is a copy of the message.\n\nReturn-Path: <letters+tok@example.org>\n"
-        b"Message-ID: <letter-2@example.org>\nSubject: s\n\nDear Consul\n"
+        b"Message-ID:\n <x@relay.example>\nReferences: <letter-1@example.org>\n <letter-2@example.org>\n"
+        b"Subject: s\n\nDear Consul\n"
     )
     found = traces(read_mail(raw))
-    assert found.returned_ids == ("letter-2@example.org",)
+    assert found.returned_ids == ("x@relay.example",)
+    assert found.returned_references == ("letter-1@example.org", "letter-2@example.org")
     assert "letters+tok@example.org" in found.came_to
 
 
