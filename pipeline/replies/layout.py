@@ -16,7 +16,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
+from itertools import pairwise
 from typing import NamedTuple
+
+from pipeline.replies.wording import phrases
 
 TEXT_LIMIT = 500_000  # characters
 LINES_LIMIT = 50_000
@@ -24,6 +27,8 @@ DEEPEST = 50
 
 _MARKS = re.compile(r"[ \t]{0,3}>(?:[ \t]{0,3}>)*")
 _OPEN_ADDRESS = re.compile(r"<\s?[^<>\s]{1,320}@[^<>\s]{0,255}$|[\s<][^<>\s]{1,64}@[^<>\s]{1,255}$")
+_DASHES_AND_MORE = re.compile(r"(\s{0,10}-{5,10}\s?[^\s-][^-\n]{1,60}\s?-{5,10})\s{1,5}[^\s-]")
+LONGEST_RUN = 2_000  # characters
 _COLONS = (":", "：")
 _INITIALS = re.compile(r"\s?([^\W\d_]{1,4})>(?=[\s>]|$)")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
@@ -61,7 +66,7 @@ def readable(text: str) -> tuple[str, bool]:
 
 def plain_lines(text: str) -> list[Line]:
     """Return the lines of a plain text; it has gone through `readable`."""
-    written = _with_wrapped_addresses(text.split("\n"))
+    written = _with_wrapped_addresses(_one_field_a_line(text.split("\n")))
     initials = _initials(written)
     lines = [_unquoted(line, initials) for line in written]
     for at, line in enumerate(lines):
@@ -103,6 +108,21 @@ def flowed_lines(text: str, *, delete_space: bool = False) -> list[Line]:
 def shown(lines: Sequence[Line], *, above: int = 0) -> str:
     """Return lines as text, ``above`` levels of quotation left away; no empty lines at either end."""
     return "\n".join("> " * max(0, line.depth - above) + line.text.rstrip() for line in lines).strip("\n")
+
+
+def _one_field_a_line(lines: list[str]) -> list[str]:
+    """Break up what Yahoo writes into one line: "----- Forwarded message ----- From: aTo: bSubject: c"."""
+    out: list[str] = []
+    for line in lines:
+        found = _DASHES_AND_MORE.match(line) if "-----" in line[:20] and len(line) < LONGEST_RUN else None
+        names = list(phrases().fields.finditer(line, found.end(1))) if found else []
+        if found is None or len(names) < 3:
+            out.append(line)
+            continue
+        starts = [found.end(1), *(name.start() for name in names), len(line)]
+        out.append(found[1])
+        out += [piece for at, end in pairwise(starts) if (piece := line[at:end].strip())]
+    return out
 
 
 def _with_wrapped_addresses(lines: list[str]) -> list[str]:

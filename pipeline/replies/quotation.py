@@ -14,7 +14,8 @@ without a sign of a mail program is the writer's own, and "You asked:" is the wr
 The words looked for stand in `phrases/*.toml`; a line with an address in brackets, a date and a time that
 ends in a colon is understood in any language.
 
-Limits: answers typed into an unmarked quotation (in red, say) cannot be told from it. A line above a
+Limits: answers typed into an unmarked quotation (in red, say) cannot be told from it here
+(`pipeline.replies.within` can, where it knows the letter). A line above a
 quotation has at most 4 lines and 400 characters, and of lines that end in a colon 5,000 are looked at; a
 block of fields has at most 25 lines. Work is linear.
 """
@@ -38,6 +39,7 @@ LONGEST_NAME = 40  # characters of a field's name
 
 _FIELD = re.compile(r"[\s*_|•]{0,8}([^\W\d_][^:：\n<>@]{0,40}?)[\s*_\u200f\u200e]{0,4}[:：]")
 _DASHED = re.compile(r"[-_=*~—–]{2,40}\s{0,10}([^\s-].{1,100}?)\s{0,10}[-_=*~—–]{2,40}:?")
+_TWO_LANGUAGES = re.compile(r" (?:-{2,5}|/) ")
 _RULE = re.compile(r"[\s*]{0,4}(?:_{10,}|-{20,}|={20,}|[—–─]{10,})[\s*]{0,4}")
 _ADDRESS = re.compile(r"[^\s<>()\[\]:;,\"@]{1,64}@[^\s<>()\[\]:;,\"@]{1,255}")
 _IN_BRACKETS = re.compile(r"[<(\[](?:mailto:)?[^\s<>()\[\]:;,\"@]{1,64}@|@[^\s<>()\[\]:;,\"@]{1,255}[>)\]]")
@@ -65,10 +67,10 @@ def separator(text: str) -> str:
     if not 4 <= len(text) <= 200:
         return ""
     if dashed := _DASHED.fullmatch(text):
-        words = plain(dashed[1])
-        if phrases().forwarded.fullmatch(words):
+        several = [plain(words) for words in _TWO_LANGUAGES.split(dashed[1])]
+        if any(phrases().forwarded.fullmatch(words) for words in several):
             return "forwarded"
-        return "original" if phrases().original.fullmatch(words) else ""
+        return "original" if any(phrases().original.fullmatch(words) for words in several) else ""
     if text.endswith((":", "：")):
         words = plain(text[:-1])
         return "forwarded" if " " in words and phrases().forwarded.fullmatch(words) else ""

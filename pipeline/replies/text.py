@@ -30,6 +30,7 @@ from pipeline.replies.layout import Line, Mark, flowed_lines, plain_lines, reada
 from pipeline.replies.quotation import quoted_lines
 from pipeline.replies.signature import without_signature
 from pipeline.replies.subject import is_forward
+from pipeline.replies.within import without_answers
 
 MOST_TEXTS = 20
 MOST_ATTACHMENTS = 500
@@ -90,8 +91,14 @@ class _Text:
     cut: bool
 
 
-def new_text(mail: Mail) -> ReplyText:
-    """Return the words of a reply; empty for a mail that could not be read or has no text."""
+def new_text(mail: Mail, letter: str = "") -> ReplyText:
+    """Return the words of a reply; empty for a mail that could not be read or has no text.
+
+    Args:
+        mail: as it came.
+        letter: the plain text of the letter that it answers, where that is known: answers typed between the
+            lines of a quotation without marks are found with it (`pipeline.replies.within`).
+    """
     texts, attachments = _read(mail)
     sources = {text.source for text in texts if any(line.text.strip() for line in text.lines)}
     return reply_of(
@@ -100,6 +107,7 @@ def new_text(mail: Mail) -> ReplyText:
         forward=is_forward(mail.subject),
         source="html" if sources == {"html"} else "plain" if sources else "",
         cut=any(text.cut for text in texts),
+        letter=letter,
     )
 
 
@@ -133,9 +141,10 @@ def reply_of(
     forward: bool = False,
     source: str = "plain",
     cut: bool = False,
+    letter: str = "",
 ) -> ReplyText:
     """Return the words of a reply that is at hand as lines."""
-    passages = _passages(lines, forward=forward)
+    passages = _passages(lines, forward=forward, letter=letter)
 
     def together(kind: PassageKind) -> str:
         return "\n\n".join(passage.text for passage in passages if passage.kind is kind)
@@ -151,9 +160,11 @@ def reply_of(
     )
 
 
-def _passages(lines: Sequence[Line], *, forward: bool) -> tuple[Passage, ...]:
+def _passages(lines: Sequence[Line], *, forward: bool, letter: str) -> tuple[Passage, ...]:
     """Return the passages of a text; signatures are looked for above the first quotation and at the end."""
     flags = quoted_lines(lines, forward=forward)
+    if letter:
+        flags = without_answers(lines, flags, letter)
     filled = [at for at, line in enumerate(lines) if line.text.strip() or line.depth]
     runs: list[tuple[bool, Sequence[Line]]] = []
     for quoted, group in groupby(filled, key=lambda at: flags[at]):
@@ -183,7 +194,7 @@ def _words(lines: Sequence[Line]) -> str:
         f"    {line.text.rstrip()}" if line.mark is Mark.PERHAPS and line.text.strip() else line.text.rstrip()
         for line in lines
     ]
-    return "\n".join(line for at, line in enumerate(written) if line or (at and written[at - 1])).strip("\n")
+    return "\n".join(line for at, line in enumerate(written) if line or (at and written[at - 1])).strip()
 
 
 def _gather(part: Part, texts: list[_Text], attachments: list[Attachment], *, forward: bool) -> None:

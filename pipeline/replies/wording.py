@@ -43,6 +43,7 @@ class Phrases:
 
     wrote: tuple[str, ...]
     headers: Mapping[str, str]  # name of a header line -> one of HEADER_KEYS
+    fields: re.Pattern[str]  # finds the names of header lines within a line, as written
     original: re.Pattern[str]  # matches all of a separator's words
     forwarded: re.Pattern[str]
     forwarded_end: re.Pattern[str]
@@ -76,6 +77,16 @@ def phrases() -> Phrases:
         headers={
             plain(name): key for language in every for key in reversed(HEADER_KEYS) for name in language[key]
         },
+        fields=re.compile(
+            "(?:"
+            + "|".join(
+                sorted(
+                    {re.escape(name) for language in every for key in HEADER_KEYS for name in language[key]},
+                    key=lambda name: (-len(name), name),
+                )
+            )
+            + r")\s?[:：]\s"
+        ),
         original=_one_of(gathered("original")),
         forwarded=_one_of(gathered("forwarded")),
         forwarded_end=_one_of(gathered("forwarded_end")),
