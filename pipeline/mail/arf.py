@@ -42,7 +42,7 @@ def read_feedback(mail: Mail) -> FeedbackReport | None:
                 fields.get("Reported-Domain").lower(),
                 fields.get("Original-Envelope-Id"),
             )
-    if mail.author[1].lower().endswith(("@hotmail.com", "@outlook.com", "@live.com")):
+    if mail.author[1].lower().startswith("staff@"):
         for part in mail.walk():
             for name in _MICROSOFT:
                 if part.headers.raw(name) is not None:

@@ -4,7 +4,7 @@
 in a tree and gives a `DeliveryReport`, or None. It reads; what follows from it is not decided here.
 
 RFC 3464 2 (fields), 2.3.3 (actions), 2.3.4 (status); RFC 3461 4 and 5 (xtext, ORCPT, ENVID); RFC 3462 and
-6522 (multipart/report, text/rfc822-headers); RFC 6533 (utf-8-addr-xtext, message/global-delivery-status);
+RFC 6522 (multipart/report, text/rfc822-headers); RFC 6533 (utf-8-addr-xtext, message/global-delivery-status);
 RFC 3463 (status codes).
 
 Limits: 200 recipients, 2,000 characters of each diagnostic. Fields are read in any order, folded or not, with

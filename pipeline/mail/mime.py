@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from pipeline.mail.charset import Decoded, decode
-from pipeline.mail.fields import Fields, HeaderBound, parameters, read_fields
+from pipeline.mail.fields import Fields, HeaderBound, decode_words, parameters, read_fields
 
 _NO_FIELDS = Fields()
 _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news"})
@@ -34,6 +34,7 @@ _UNSAFE_IN_NAME = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 LONGEST_FILENAME = 200  # characters
+LONGEST_SUBJECT = 1_000  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,8 @@ class Mail:
 
     @property
     def subject(self) -> str:
-        return self.headers.get("Subject")
+        """The first Subject, at most 1,000 characters of it."""
+        return decode_words((self.headers.raw("Subject") or b"")[: 4 * LONGEST_SUBJECT])[:LONGEST_SUBJECT]
 
     @property
     def message_id(self) -> str:
@@ -150,7 +152,7 @@ def read_mail(raw: bytes, limits: Limits = Limits()) -> Mail:
     if b"\n" not in raw[:BARE_CR_WINDOW] and b"\r" in raw[:BARE_CR_WINDOW]:
         raw = raw.replace(b"\r", b"\n")  # files of old Macs
     try:
-        headers, body = read_fields(raw, 0, min(size, limits.size))
+        headers, body = read_fields(raw, _header_start(raw), min(size, limits.size))
     except HeaderBound as bound:
         return _unread(Fields(bound.fields), size, bound.reason)
     if size > limits.size:
@@ -165,6 +167,13 @@ def read_mail(raw: bytes, limits: Limits = Limits()) -> Mail:
 
 
 BARE_CR_WINDOW = 100_000  # octets looked at for a line feed
+_EMPTY_FRONT = re.compile(rb"(?:[ \t]{0,400}\r?\n){1,5}(?=[!-9;-~]{1,80}:[ \t])")
+
+
+def _header_start(raw: bytes) -> int:
+    """Return where the header begins: some programs that save mails put empty lines in front."""
+    found = _EMPTY_FRONT.match(raw)
+    return found.end() if found else 0
 
 
 def _unread(headers: Fields, size: int, reason: str) -> Mail:
@@ -249,10 +258,14 @@ class _Reader:
         opened, preamble, at = -1, b"", start
         while (found := raw.find(mark, at, end)) >= 0:
             at = found + len(mark)
-            stop = _line_end(raw, at, end)
-            tail = raw[at : min(stop, at + 200)].strip()
-            if (found > start and raw[found - 1 : found] != b"\n") or tail not in (b"", b"--"):
+            if found > start and raw[found - 1 : found] != b"\n":
                 continue
+            stop = _line_end(raw, at, end)
+            self.work += stop - at
+            if raw[at : min(stop, at + 200)].strip() not in (b"", b"--"):
+                at = stop - 1
+                continue
+            tail = raw[at : min(stop, at + 200)].strip()
             before = _without_line_end(raw, found, opened if opened >= 0 else start)
             if opened >= 0:
                 spans.append((opened, before))

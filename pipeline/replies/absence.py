@@ -13,24 +13,25 @@ date on, at most a year ahead.
 
 from __future__ import annotations
 
-import email.utils
 import re
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from pipeline.mail.auto import AutoSigns
 from pipeline.mail.mime import Mail
+from pipeline.replies.dates import header_date
 from pipeline.replies.kinds import Form
-from pipeline.replies.origin import is_reply_subject
-from pipeline.replies.phrases import find
+from pipeline.replies.phrase import find
 from pipeline.replies.rulebook import Language, all_phrases, languages
+from pipeline.replies.subject import is_answer
+from pipeline.replies.wording import phrases, plain
 
 LOOK = 6_000  # characters of the text
 _ISO = re.compile(r"(20\d\d)\s?[-./]\s?(\d{1,2})\s?[-./]\s?(\d{1,2})")
 _ASIAN = re.compile(r"(?:(20\d\d)\s?[年년]\s?)?(\d{1,2})\s?[月월]\s?(\d{1,2})\s?[日号號일]")
-_NUMBERS = re.compile(r"(\d{1,2})\s?[./-]\s?(\d{1,2})\s?[./-]?\s?(20\d\d|\d\d)?(?!\d)")
+_NUMBERS = re.compile(r"(?<!\d)(\d{1,2})\s?[./-]\s?(\d{1,2})\s?[./-]?\s?(20\d\d|\d\d)?(?!\d)")
 _DAY_NAME = re.compile(
-    r"(\d{1,2})(?:st|nd|rd|th|er|º|ª|\.|-го|-е)?\.?\s{1,3}(?:de |of |d'|da )?([^\W\d_]{3,14})"
+    r"(?<!\d)(\d{1,2})(?:st|nd|rd|th|er|º|ª|\.|-го|-е)?\.?\s{1,3}(?:de |of |d'|da )?([^\W\d_]{3,14})"
     r"\.?,?(?:\s{1,3}(?:de |del )?(20\d\d))?"
 )
 _NAME_DAY = re.compile(r"([^\W\d_]{3,14})\.?\s{1,3}(\d{1,2})(?:st|nd|rd|th)?(?!\d)(?:,?\s{1,3}(20\d\d))?")
@@ -61,12 +62,12 @@ def automatic_answer(mail: Mail, text: str, signs: AutoSigns) -> AutoAnswer | No
         signs: what its header says.
     """
     subject, head = mail.subject, text[:LOOK]
-    put_in_front = not is_reply_subject(subject) and _leads(all_phrases("certain_subjects"), subject)
+    put_in_front = not is_answer(subject) and _leads(all_phrases("certain_subjects"), subject)
     why = list(signs.certain)
     if put_in_front:
         why.append(f'a program put "{put_in_front}" in front of the subject')
     form, word = _form(subject, head)
-    if not why and signs.weak and word and not is_reply_subject(subject):
+    if not why and signs.weak and word and not is_answer(subject):
         why = [*signs.weak, f'the words "{word}"']
     if not why and signs.weak and word and "the null return path" in signs.weak:
         why = [*signs.weak, f'the words "{word}"']
@@ -117,9 +118,9 @@ _AWAY_SUBJECTS = (
 )  # fmt: skip
 
 
-def _leads(phrases: tuple[str, ...], subject: str) -> str:
-    """Return which of ``phrases`` the subject begins with, "" where none."""
-    found = find(phrases, subject)
+def _leads(wanted: tuple[str, ...], subject: str) -> str:
+    """Return which of ``wanted`` the subject begins with, "" where none."""
+    found = find(wanted, subject)
     return found[0] if found and not subject[: found.start()].strip(" [(\"'*<") else ""
 
 
@@ -137,15 +138,14 @@ def _case(subject: str, head: str) -> str:
 
 
 def _sent(mail: Mail) -> date | None:
-    try:
-        return email.utils.parsedate_to_datetime(mail.headers.get("Date")[:100]).date()
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
+    found = header_date(mail.headers.get("Date"))
+    return found.date() if found else None
 
 
 def _returns(head: str, sent: date | None) -> date | None:
     """Return the last date that words of return lead to, in the first language that has one."""
-    for language in languages():
+    spoken = [language for language in languages() if find(language.away, head)]
+    for language in spoken or languages():
         best: date | None = None
         at = 0
         while (found := find(language.until, head, at)) is not None:
@@ -168,7 +168,7 @@ def _date(text: str, language: Language, sent: date | None) -> date | None:
         return _made(int(found[1] or 0), int(found[2]), int(found[3]), sent)
     for pattern, day, name in ((_DAY_NAME, 1, 2), (_NAME_DAY, 2, 1)):
         for found in pattern.finditer(text):
-            if month := _month(found[name], language):
+            if month := phrases().months.get(plain(found[name]), 0):
                 return _made(int(found[3] or 0), month, int(found[day]), sent)
     if found := _NUMBERS.search(text):
         first, second, year = int(found[1]), int(found[2]), int(found[3] or 0)
@@ -177,11 +177,6 @@ def _date(text: str, language: Language, sent: date | None) -> date | None:
             return None
         return _made(year, first, second, sent) if second > 12 else _made(year, second, first, sent)
     return None
-
-
-def _month(name: str, language: Language) -> int:
-    name = name.lower()
-    return next((at for start, at in language.months if name.startswith(start)), 0)
 
 
 def _made(year: int, month: int, day: int, sent: date | None) -> date | None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pipeline.mail.dsn import returned_messages
 from pipeline.mail.mime import Mail
 from pipeline.replies.kinds import Kind, Recipient
-from pipeline.replies.phrases import ADDRESS, find
+from pipeline.replies.phrase import ADDRESS, find
 from pipeline.replies.reasons import classify
 from pipeline.replies.rulebook import BounceRule, bounce_rules, bounce_words
 
@@ -104,7 +104,10 @@ def _found(rule: BounceRule, region: str, *, permanent: bool) -> tuple[Recipient
         else:
             said = _said(how, lines, number, rest, previous, following)
         if said.strip() or address not in out:
-            out.setdefault(address, classify(address, diagnostic=said, permanent=permanent))
+            if rule.kind is Kind.DELIVERED:
+                out.setdefault(address, Recipient(address))
+            else:
+                out.setdefault(address, classify(address, diagnostic=said, permanent=permanent))
     return tuple(out.values())
 
 

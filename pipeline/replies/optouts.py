@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 
 from pipeline.mail.mime import Mail
-from pipeline.replies.phrases import find
+from pipeline.replies.phrase import find
 from pipeline.replies.rulebook import all_phrases
 
 MOST_WORDS = 12  # of a mail whose subject is the word

@@ -14,8 +14,9 @@ import re
 from dataclasses import dataclass
 
 from pipeline.mail.mime import Mail
-from pipeline.replies.phrases import find
+from pipeline.replies.phrase import find
 from pipeline.replies.rulebook import bounce_words
+from pipeline.replies.subject import is_answer
 
 _MAILERS = re.compile(
     r"mailer-?daemon|mail-?daemon|mdaemon|mailer|mail-?delivery|mail\.?deliver(y|ies)|mta|mmdf|uucp|bounces?|"
@@ -36,11 +37,6 @@ _CLIENTS = re.compile(
     r"claws|the bat|mail\.ru|yandex|webmail|zimbra|sogo|k-9|fairemail|protonmail|lotus notes|emclient|pine",
     re.IGNORECASE,
 )
-_REPLY = re.compile(
-    r"\s*(?:\[[^\]]{1,40}\]\s*)?(re|aw|antw|antwort|sv|vs|odp|r|rif|res|ré|réf|ynt|atb|ответ|отв|回复|回覆|答复|答覆|返信|답장|"
-    r"fw|fwd|wg|tr|rv|enc|i|pd|doorst|vb|vl|пересл|ilt|továbbítás|转发|轉寄|転送|전달)\s*(\[\d+\])?\s*[:：]",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +54,11 @@ class Origin:
         return bool(self.signs)
 
 
-def is_reply_subject(subject: str) -> bool:
-    """Say whether a subject begins as an answer or a forwarded mail does, in any of the usual languages."""
-    return bool(_REPLY.match(subject))
-
-
 def origin(mail: Mail) -> Origin:
     """Gather the signs that a mail system wrote ``mail``."""
     name, address = mail.author
     local = address.partition("@")[0]
-    answers = is_reply_subject(mail.subject)
+    answers = is_answer(mail.subject)
     strong: list[str] = []
     weak: list[str] = []
     if not address and mail.headers.raw("From") is not None and b"<>" in (mail.headers.raw("From") or b""):

@@ -24,7 +24,7 @@ from pipeline.delivery.letter import Phase
 from pipeline.delivery.verdict import judge
 from pipeline.mail.response import response
 from pipeline.replies.kinds import Reason, Recipient
-from pipeline.replies.phrases import find
+from pipeline.replies.phrase import find
 from pipeline.replies.rulebook import reason_rules
 
 LONGEST = 4_000  # characters
@@ -34,6 +34,7 @@ _CODE = re.compile(r"(?<![\d.:-])([45]\d\d)(?=[ \-:,)]|\s|$)(?!-\d)")
 _CODES = re.compile(r"<[^<>]{0,300}>|#?[245]\.\d{1,3}\.\d{1,3}|smtp;?")
 _LETTERS = re.compile(r"[^\W\d_]{3}")
 _LETHAL = frozenset({Reason.NO_ADDRESS, Reason.NO_DOMAIN})
+_SPARING = frozenset({Reason.FULL, Reason.RATE})
 _BY_STATUS = {
     "1.1": Reason.NO_ADDRESS, "1.2": Reason.NO_DOMAIN, "1.3": Reason.NO_ADDRESS, "1.6": Reason.MOVED,
     "1.10": Reason.NO_DOMAIN, "1.8": Reason.POLICY, "2.1": Reason.DISABLED, "2.2": Reason.FULL,
@@ -62,7 +63,9 @@ def classify(
     code = _code(diagnostic) or _code_of(status) or (550 if permanent else 450)
     spoken = _reasons(diagnostic)
     others = _reasons(around)
-    reason = next(iter(spoken), None) or _by_status(status) or next(iter(others), Reason.UNCLASSIFIED)
+    sparing = [other for other in others if other in _SPARING]
+    reason = next(iter(spoken or sparing), None) or _by_status(status)
+    reason = reason or next(iter(others), Reason.UNCLASSIFIED)
     concluded = status
     if reason in _LETHAL and _SAYS_NOTHING.fullmatch(status) and permanent:
         concluded = f"{code // 100}.1.{1 if reason is Reason.NO_ADDRESS else 2}"
@@ -73,7 +76,7 @@ def classify(
         and bool(_LETHAL.intersection(killing))
         and reason in _LETHAL
         and _LETHAL.issuperset(spoken)
-        and not {Reason.FULL, Reason.RATE}.intersection(others)
+        and not sparing
         and concluded.startswith("5")
         and refusal.suppress
     )

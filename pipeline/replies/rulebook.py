@@ -7,7 +7,7 @@ and the tests run them all:
     rules/bounces.toml          bounces without a machine-readable part, by mail system
     rules/languages/<tag>.toml  words of automatic answers and opt-outs in one language
 
-Phrases are written as `pipeline.replies.phrases` tells. The files are part of the package and are read once.
+Phrases are written as `pipeline.replies.phrase` tells. The files are part of the package and are read once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from importlib import resources
 from typing import Any
 
 from pipeline.replies.kinds import Kind, Reason
-from pipeline.replies.phrases import ADDRESS
+from pipeline.replies.phrase import ADDRESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,6 @@ class Language:
     received: tuple[str, ...]  # acknowledgement
     case: tuple[str, ...]  # what stands before a case number
     until: tuple[str, ...]  # what stands before the date of return
-    months: tuple[tuple[str, int], ...]
     stop: tuple[str, ...]  # opt-out, when it is all that is written
     stop_within: tuple[str, ...]  # perhaps an opt-out, wherever it stands
     samples: tuple[dict[str, Any], ...]
@@ -131,7 +130,6 @@ def _language(tag: str, table: dict[str, Any]) -> Language:
         received=phrases("received"),
         case=phrases("case"),
         until=phrases("until"),
-        months=tuple((name.lower(), int(at)) for name, at in table.get("months", {}).items()),
         stop=phrases("stop"),
         stop_within=phrases("stop_within"),
         samples=tuple(table.get("sample", ())),

@@ -1,6 +1,6 @@
 """What a mail itself says, for recognising it: its own words, not those of the messages inside it.
 
-For reading by programs: HTML is stripped, not shown. The text of a human reply, for people, is
+For recognising by rules. The text of a human reply, for people, is
 `pipeline.replies.text`.
 
 Limits: 64,000 characters; of alternatives the plain one counts, HTML only where there is no plain text.
@@ -8,16 +8,11 @@ Limits: 64,000 characters; of alternatives the plain one counts, HTML only where
 
 from __future__ import annotations
 
-import html
-import re
-
 from pipeline.mail.mime import Mail, Part
+from pipeline.replies.html import html_lines
+from pipeline.replies.layout import shown
 
 LONGEST = 64_000  # characters
-_HIDDEN = re.compile(r"<(style|script|head|title)\b[^<>]{0,500}>[^<]*(?:</\1\s*>)?", re.IGNORECASE)
-_BREAKS = re.compile(r"<\s*/?\s*(?:br|p|div|tr|li|h\d|table|blockquote|pre)\b[^<>]{0,2000}>", re.IGNORECASE)
-_TAG = re.compile(r"<(?![^<>\s]{1,64}@)[^<>]{0,4000}>")
-_BLANKS = re.compile(r"[ \t\u00a0]+")
 
 
 def own_text(mail: Mail) -> str:
@@ -25,17 +20,12 @@ def own_text(mail: Mail) -> str:
     plain = [part for part in _shown(mail) if part.type == "text/plain" or part.type.startswith("text/en")]
     text = "\n".join(part.text[:LONGEST] for part in plain)
     if not text.strip():
-        text = "\n".join(stripped(part.text[:LONGEST]) for part in _shown(mail) if part.type == "text/html")
+        text = "\n".join(
+            shown(html_lines(part.text[:LONGEST])[0]) for part in _shown(mail) if part.type == "text/html"
+        )
     if not text.strip() and mail.root.children:
         text = mail.root.content[:LONGEST].decode("utf-8", "replace")  # the preamble
     return text[:LONGEST].replace("\u00a0", " ").replace("\0", "")
-
-
-def stripped(markup: str) -> str:
-    """Return HTML without its tags; what breaks a line there breaks one here. Linear in the markup."""
-    markup = _HIDDEN.sub(" ", markup.replace("\n", " "))
-    text = html.unescape(_TAG.sub(" ", _BREAKS.sub("\n", markup)))
-    return "\n".join(_BLANKS.sub(" ", line).strip() for line in text.split("\n"))
 
 
 def _shown(mail: Mail) -> list[Part]:

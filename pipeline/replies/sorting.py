@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.mail.arf import read_feedback
-from pipeline.mail.auto import AutoSigns, auto_signs
+from pipeline.mail.auto import auto_signs
 from pipeline.mail.dsn import DeliveryReport, RecipientReport, is_delivery_status, read_dsn
 from pipeline.mail.mdn import read_receipt
 from pipeline.mail.mime import Mail, Part
@@ -33,12 +33,13 @@ from pipeline.mail.reports import domain_report
 from pipeline.replies.absence import automatic_answer, reads_automatic
 from pipeline.replies.bounces import named_recipients, read_report
 from pipeline.replies.kinds import Kind, Reason, Recipient, Verdict
-from pipeline.replies.new_words import new_words
 from pipeline.replies.optouts import OptOut, opt_out, token_opt_out
-from pipeline.replies.origin import Origin, is_reply_subject, origin
+from pipeline.replies.origin import Origin, origin
 from pipeline.replies.reasons import classify
 from pipeline.replies.said import own_text
 from pipeline.replies.second_opinion import second_opinion
+from pipeline.replies.subject import is_answer
+from pipeline.replies.text import new_text
 
 _COMPLAINTS = frozenset({"abuse", "fraud", "virus", "other", "miscategorized"})
 _ARRIVED = frozenset({"delivered", "relayed", "expanded"})
@@ -61,7 +62,7 @@ def sort_mail(mail: Mail, raw: bytes = b"") -> Verdict:
         _status_report(mail, whence, text)
         or _by_link(mail)
         or _in_words(mail, whence, text, raw)
-        or _automatic(mail, text)
+        or _automatic(mail)
         or _second(mail, whence, text, raw)
         or _nobody(mail, whence)
         or _person(mail)
@@ -93,7 +94,7 @@ def _status_report(mail: Mail, whence: Origin, text: str) -> Verdict | None:
     """A delivery status (RFC 3464) in a mail that a mail system wrote."""
     own = list(mail.walk(into_messages=False))
     labelled = any(is_delivery_status(part) for part in own)
-    if not whence.machine or (labelled and not whence.certain and _answers(mail)):
+    if not whence.machine or (labelled and not whence.certain and is_answer(mail.subject)):
         return None
     report = read_dsn(own, unlabelled=True)
     if report is None and not labelled:
@@ -108,11 +109,6 @@ def _status_report(mail: Mail, whence: Origin, text: str) -> Verdict | None:
         if recipient.address:
             whom.setdefault(recipient.address.lower(), _judged(recipient, text if one else ""))
     return Verdict(kind, why, tuple(whom.values()))
-
-
-def _answers(mail: Mail) -> bool:
-    """The mail answers another one by its subject, as a person's does who sends a report on."""
-    return is_reply_subject(mail.subject)
 
 
 def _wrapped(mail: Mail, own: Sequence[Part], whence: Origin) -> Sequence[Part]:
@@ -190,20 +186,16 @@ def _in_words(mail: Mail, whence: Origin, text: str, raw: bytes) -> Verdict | No
     return Verdict(report.kind, (*whence.signs, report.why), report.recipients)
 
 
-def _automatic(mail: Mail, text: str) -> Verdict | None:
+def _automatic(mail: Mail) -> Verdict | None:
     """An automatic answer; not what a clerk wrote in a ticket system that calls all its mail generated."""
-    signs = auto_signs(mail)
-    answer = automatic_answer(mail, new_words(mail, text), signs)
+    signs, words = auto_signs(mail), new_text(mail).new
+    answer = automatic_answer(mail, words, signs)
     if answer is None:
         return None
-    if _clerk(mail, signs, text):
+    if signs.generated and signs.desk and not reads_automatic(mail, words):
         why = (f"{signs.desk} calls all its mail generated, and the words are no automatic answer's",)
         return replace(_person(mail), why=why, review="auto")
     return Verdict(Kind.AUTO, answer.why, form=answer.form, case=answer.case, returns=answer.returns)
-
-
-def _clerk(mail: Mail, signs: AutoSigns, text: str) -> bool:
-    return signs.generated and bool(signs.desk) and not reads_automatic(mail, new_words(mail, text))
 
 
 def _second(mail: Mail, whence: Origin, text: str, raw: bytes) -> Verdict | None:
@@ -237,7 +229,7 @@ def _nobody(mail: Mail, whence: Origin) -> Verdict | None:
 
 def _person(mail: Mail) -> Verdict:
     why = ("nothing says that a program wrote it",)
-    found: OptOut | None = opt_out(mail, new_words(mail, own_text(mail)))
+    found: OptOut | None = opt_out(mail, new_text(mail).new)
     if found is None:
         return Verdict(Kind.HUMAN, why)
     if found.certain:

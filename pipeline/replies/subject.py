@@ -28,6 +28,12 @@ def topic(subject: str) -> str:
     return words
 
 
+def is_answer(subject: str) -> bool:
+    """Say whether a mark stands before a subject: a reply's or a forward's."""
+    _, marks = _unmarked(subject)
+    return bool(marks)
+
+
 def is_forward(subject: str) -> bool:
     """Say whether one of the marks before a subject is a forward's."""
     _, marks = _unmarked(subject)

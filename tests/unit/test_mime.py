@@ -66,6 +66,12 @@ def test_line_ends_of_every_kind_are_read(end: bytes) -> None:
     assert [part.text for part in mail.root.children] == ["one", "two"]
 
 
+def test_empty_lines_in_front_of_the_header_are_stepped_over() -> None:
+    """Some programs that save mails put them there; a body that begins so is left alone."""
+    assert read_mail(b"   \n\nSubject: hello\n\nbody\n").subject == "hello"
+    assert read_mail(b"\n\njust words\n").root.text.strip() == "just words"
+
+
 def test_a_multipart_without_its_last_boundary_ends_with_the_mail() -> None:
     """A mail cut off in the middle still has the part that came."""
     mail = read_mail(b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\nhalf a")
@@ -283,6 +289,17 @@ def test_no_structure_of_any_kind_is_an_exception(pieces: list[bytes]) -> None:
             assert isinstance(field.value, str)
     mail.headers.addresses("to", "from")
     mail.headers.message_ids("message-id")
+
+
+def test_boundaries_within_a_line_cost_no_more_than_the_line() -> None:
+    """A million of them once cost the line a million times."""
+    raw = b"Content-Type: multipart/mixed; boundary=a\n\n" + b"--a" * 100_000 + b"\n" + b"--ax\n" * 50_000
+    assert read_mail(raw, Limits(work=3 * len(raw))).unreadable == ""
+
+
+def test_a_subject_is_read_to_a_thousand_characters() -> None:
+    """It is looked at many times."""
+    assert len(read_mail(b"Subject: " + b"=?" * 30_000 + b"\n\nx").subject) == 1_000
 
 
 def test_the_octets_looked_at_are_linear_in_the_size() -> None:

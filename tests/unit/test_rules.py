@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.mail.mime import Mail, read_mail
 from pipeline.replies.kinds import Kind
-from pipeline.replies.phrases import MOST_STARS, compiled, pattern
+from pipeline.replies.phrase import MOST_STARS, compiled, pattern
 from pipeline.replies.rulebook import (
     BounceRule,
     Language,
