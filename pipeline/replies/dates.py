@@ -20,11 +20,12 @@ from pipeline.replies.wording import phrases, plain
 LONGEST = 200  # characters
 
 _WITH_DOTS = re.compile(r"(\d{1,4})\s?[./年년-]\s?(\d{1,2})\s?[./月월-]\s?(\d{1,4})")
-_WORDS = re.compile(r"[^\W\d_]+|\d+")
+_WORDS = re.compile(r"\d+|[^\s\d,،;:()/–—-]+")
 _YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
 _CLOCK = re.compile(r"(?<!\d)(\d{1,2})\s?[:.h時点시]\s?(\d{2})(?!\d)(?:[:.](\d{2}))?")
 _LATE = re.compile(r"\d\s?p\.?\s?m\b|下午|오후|午後|μ\.μ|\bm\.? ?u\.?\b|\sم(?:\s|$)|ب\.ظ|ch\b")
 _EARLY = re.compile(r"\d\s?a\.?\s?m\b|上午|오전|午前|π\.μ|\sص(?:\s|$)|ق\.ظ|sa\b")
+_TWELVE = re.compile(r"\d\s?[ap]\.?\s?m\b")  # the twelve hours of those who write the month first
 _ZONE = re.compile(r"(?:gmt|utc)?\s?([+-])(\d{1,2}):?(\d{2})?(?!\d)")
 
 
@@ -61,28 +62,39 @@ def _western(text: str) -> str:
 
 def _day(words: str) -> tuple[int, int, int] | None:
     for found in _WITH_DOTS.finditer(words):
-        if day := _numbered(found, american=bool(_LATE.search(words) or _EARLY.search(words))):
+        if day := _numbered(found, american=_TWELVE.search(words) is not None):
             return day
     year = _YEAR.search(words)
     if year is None:
         return None
-    pieces = _WORDS.findall(words)
-    for at in range(len(pieces)):
-        month = _month(pieces, at)
-        if not month:
-            continue
-        near = [*pieces[max(0, at - 3) : at][::-1], *pieces[at + 1 : at + 4]]
-        for number in near:
-            if number.isdecimal() and len(number) <= 2 and 1 <= int(number) <= 31:
-                return int(year[0]), month, int(number)
+    pieces = [piece.strip(".'’") for piece in _WORDS.findall(words)]
+    for look in (_month, _shortened):
+        for at in range(len(pieces)):
+            if (month := look(pieces, at)) and (number := _day_near(pieces, at)):
+                return int(year[0]), month, number
     return None
+
+
+def _day_near(pieces: list[str], at: int) -> int:
+    """Return the number that stands nearest to the month and may be a day; 0 where none does."""
+    near = [*pieces[max(0, at - 3) : at][::-1], *pieces[at + 1 : at + 4]]
+    days = (int(piece) for piece in near if piece.isdecimal() and len(piece) <= 2)
+    return next((day for day in days if 1 <= day <= 31), 0)
 
 
 def _month(pieces: list[str], at: int) -> int:
     months = phrases().months
     if at + 1 < len(pieces) and (number := months.get(f"{pieces[at]} {pieces[at + 1]}", 0)):
         return number
-    return months.get(pieces[at], 0)
+    return months.get(pieces[at], 0) or months.get(pieces[at].removeprefix("ב"), 0)
+
+
+def _shortened(pieces: list[str], at: int) -> int:
+    """Return the month that a piece is the beginning of, where it is of one only: "toukok" for May."""
+    if len(pieces[at]) < 4 or pieces[at].isdecimal():
+        return 0
+    found = {number for name, number in phrases().months.items() if name.startswith(pieces[at])}
+    return found.pop() if len(found) == 1 else 0
 
 
 def _numbered(found: re.Match[str], *, american: bool) -> tuple[int, int, int] | None:

@@ -12,21 +12,23 @@ more; signatures by `gmail_signature`, `moz-signature`, `AppleMailSignature`, `m
 
 HTML Living Standard 13 (parsing), 15.3 (how elements are shown).
 
-Limits: 200,000 characters are read (`data:` pictures not counted), 8,000 of one tag; elements nested deeper
-than 100 are opened: a browser's parser takes quadratic time for a tree, a tag or a run of text without
-bounds (250 kB of `<div>` 5 seconds). Tables become lines with spaces between their cells. Pictures leave no
-trace.
+Limits: 200,000 characters are read (`data:` pictures not counted), 20,000 tags and character references,
+8,000 characters of one tag; elements nested deeper than 100 are opened: a browser's parser takes quadratic
+time for a tree, a tag or a run of text without bounds (250 kB of `<div>` 5 seconds). Tables become lines
+with spaces between their cells. Pictures leave no trace.
 """
 
 from __future__ import annotations
 
 import re
 from html import unescape
+from itertools import islice
 from typing import NamedTuple
 
 from pipeline.replies.layout import DEEPEST, LINES_LIMIT, Line, Mark
 
 HTML_LIMIT = 200_000  # characters, without pictures written into them
+MARKUP_LIMIT = 20_000  # tags and character references
 NESTED = 100
 TAG_LIMIT = 8_000  # characters of one tag
 
@@ -50,6 +52,7 @@ _SELF_CLOSED = frozenset(  # void, or closed by what follows
 )
 _PICTURE = re.compile(r"data:image/[a-z+.-]{1,20};base64,[A-Za-z0-9+/=%\s]{100,}")
 _LONG_TAG = re.compile(rf"(<[a-zA-Z][^<>]{{{TAG_LIMIT - 1}}})[^<>]+")
+_MARKUP = re.compile(r"[<&]")
 _TOKEN = re.compile(r'<(/?)([a-z0-9]+)((?: [a-z-]+="[^"]*")*) ?/?>|([^<]+)|<')
 _ATTRIBUTE = re.compile(r'([a-z-]+)="([^"]*)"')
 _SPACES = re.compile(r"[ \t\n\r\f]+")
@@ -90,9 +93,9 @@ _PREFORMATTED = re.compile(r"white-space\s*:\s*(?:pre|break-spaces)", re.IGNOREC
 def html_lines(html: str) -> tuple[list[Line], bool]:
     """Return the lines of an HTML mail with their quotations, and whether some of it was left off."""
     html = _PICTURE.sub("", html)
-    cut = len(html) > HTML_LIMIT
+    read = _readable(html)
     writer = _Writer()
-    for slash, tag, attributes, text in _TOKEN.findall(cleaned(html[:HTML_LIMIT])):
+    for slash, tag, attributes, text in _TOKEN.findall(cleaned(read)):
         if text:
             writer.text(text)
         elif slash:
@@ -100,7 +103,16 @@ def html_lines(html: str) -> tuple[list[Line], bool]:
         elif tag:
             writer.open(tag, dict(_ATTRIBUTE.findall(attributes)))
     lines = writer.finish()
-    return lines[:LINES_LIMIT], cut or len(lines) > LINES_LIMIT
+    return lines[:LINES_LIMIT], len(read) < len(html) or len(lines) > LINES_LIMIT
+
+
+def _readable(html: str) -> str:
+    """Return as much of the HTML as is read."""
+    html = html[:HTML_LIMIT]
+    if html.count("<") + html.count("&") > MARKUP_LIMIT:
+        beyond = next(islice(_MARKUP.finditer(html), MARKUP_LIMIT, None), None)
+        return html[: beyond.start()] if beyond else html
+    return html
 
 
 def cleaned(html: str) -> str:
@@ -176,7 +188,8 @@ class _Writer:
             return
         if tag in _BLOCKS:
             self._end_line()
-            if tag in _SPACED and "msonormal" not in attributes.get("class", "").lower():
+            inner_list = tag in {"ol", "ul"} and bool(self.counters)
+            if tag in _SPACED and not inner_list and "msonormal" not in attributes.get("class", "").lower():
                 self._blank()
         elif tag in {"td", "th"} and self.words:
             self.words.append(" ")
@@ -198,7 +211,8 @@ class _Writer:
             self._link(element.href)
         if tag in _BLOCKS:
             self._end_line()
-            if tag in _SPACED and not element.tight:
+            inner_list = tag in {"ol", "ul"} and len(self.counters) > 1
+            if tag in _SPACED and not inner_list and not element.tight:
                 self._blank()
         elif element.mark is not _above(self.stack).mark:
             self._end_line()
@@ -209,7 +223,7 @@ class _Writer:
     def text(self, text: str) -> None:
         if self.inside.hidden:
             return
-        text = unescape(text).replace("\xa0", " ").replace("\r", "")
+        text = unescape(text).replace("\r", "")
         if self.inside.preformatted:
             first, *rest = text.split("\n")
             self.words.append(first)
@@ -254,9 +268,10 @@ class _Writer:
         self.gap = bool(self.lines)
 
     def _end_line(self, *, always: bool = False) -> None:
-        text = "".join(self.words).rstrip(" ")
+        written = "".join(self.words)
         self.words = []
-        if not text.strip() and not always:
+        text = written.replace("\xa0", " ").rstrip(" ")
+        if not text and not always and "\xa0" not in written:
             return
         inside = self.inside
         if self.gap:

@@ -17,11 +17,11 @@ Points are added; the best letter is the answer's if it has `ENOUGH` of them and
 Otherwise nobody is guessed: `Match.letter` is None, and the candidates stand in the holding list. A score
 is shown as 100 at most.
 
-A notification (bounce, delay, delivered, complaint) acts on a letter only when it is tied to it: the last
-seven rows never match one. A token counts only when its HMAC is right and the letter exists; one that was
-made with another key is no evidence at all. A mail written more than a day before a letter was sent does not
-answer it, however much it looks so, unless it names it: then its clock is wrong. What somebody forwarded is
-weighed like the rest and stays marked as his word (`Match.forwarded_by`).
+A notification (`NOTIFICATIONS`) acts on a letter only when it is tied to it: the other rows never match one.
+A token counts only when its HMAC is right and the letter exists; one that was made with another key is no
+evidence at all. A mail written more than a day before a letter was sent does not answer it, however much it
+looks so, unless it names it: then its clock is wrong. What somebody forwarded is weighed like the rest and
+stays marked as his word (`Match.forwarded_by`).
 
 RFC 5322 3.6.4 (a reply names what it answers; a relay that rewrites our Message-ID leaves the one that we
 put into References too), RFC 3464 2.2.1, RFC 5233 (a token in a subaddress).
@@ -39,6 +39,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from pipeline.mail.identity import read_token
+from pipeline.replies.kinds import Kind
 from pipeline.replies.passage import likeness
 from pipeline.replies.subject import topic
 from pipeline.replies.traces import Traces
@@ -59,6 +60,9 @@ COMPARED = 20  # letters' texts
 MOST_TOKENS = 50
 MOST_CANDIDATES = 10
 
+NOTIFICATIONS = frozenset(  # written by machines about a letter; anybody can write one
+    {Kind.BOUNCE, Kind.DELAY, Kind.DELIVERED, Kind.COMPLAINT, Kind.RECEIPT, Kind.REPORT}
+)
 PUBLIC_DOMAINS = frozenset(
     {
         "gmail.com",
@@ -174,8 +178,7 @@ def match(found: Traces, letters: Letters, *, key: bytes, notification: bool) ->
         found: what the mail carries.
         letters: what was written.
         key: the key of the letters' tokens, at least 16 octets.
-        notification: a machine wrote it (bounce, delay, delivered, complaint, receipt): only what is tied
-            matches.
+        notification: its kind is one of `NOTIFICATIONS`: only what is tied matches.
     """
     scales: dict[int, _Weighed] = {}
 
@@ -191,16 +194,19 @@ def match(found: Traces, letters: Letters, *, key: bytes, notification: bool) ->
 
 def _weigh_ties(found: Traces, letters: Letters, key: bytes, on_scales: _Scales) -> None:
     for number in _numbers(found.came_to, key):
-        if letter := letters.by_number(number):
-            on_scales(letter).add(TIED, "the address it came to holds the letter's token", tied=True)
+        if carried := letters.by_number(number):
+            on_scales(carried).add(TIED, "the address it came to holds the letter's token", tied=True)
     for envelope_id in found.envelope_ids:
         numbers = _numbers([envelope_id], key)
         written = letters.by_number(numbers[0]) if numbers else letters.by_message_id(envelope_id.strip("<>"))
         if written:
             on_scales(written).add(TIED, "its Original-Envelope-Id is the letter's", tied=True)
-    for message_id in found.returned_ids:
-        if letter := letters.by_message_id(message_id):
-            on_scales(letter).add(TIED, "the message it returns has the letter's Message-ID", tied=True)
+    returned = [letter for one in found.returned_ids if (letter := letters.by_message_id(one))]
+    if not returned:  # the last of ours: a follow-up names the letters before it too
+        named = [letter for one in found.returned_references if (letter := letters.by_message_id(one))]
+        returned = named[-1:]
+    for letter in returned:
+        on_scales(letter).add(TIED, "the message it returns has the letter's Message-ID", tied=True)
 
 
 def _weigh_names(found: Traces, letters: Letters, on_scales: _Scales) -> None:

@@ -25,15 +25,16 @@ _WORD = re.compile(r"[^\W_]+")
 
 def likeness(passage: str, letter: str) -> float:
     """Return which share of a passage stands in a letter."""
-    words = _words(passage)
+    words = words_of(passage)
     whole = sum(map(len, words)) > LONG_WORDS * len(words)
     runs = _runs(words, whole=whole)
     if len(runs) < FEWEST:
         return 0.0
-    return len(runs & _runs(_words(letter), whole=whole)) / len(runs)
+    return len(runs & _runs(words_of(letter), whole=whole)) / len(runs)
 
 
-def _words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
+    """Return the words of a text in the form in which they are compared."""
     return _WORD.findall(unicodedata.normalize("NFKC", text[:LOOKED_AT]).casefold())
 
 

@@ -14,8 +14,10 @@ without a sign of a mail program is the writer's own, and "You asked:" is the wr
 The words looked for stand in `phrases/*.toml`; a line with an address in brackets, a date and a time that
 ends in a colon is understood in any language.
 
-Limits: answers typed into an unmarked quotation (in red, say) cannot be told from it. A line above a
-quotation has at most 4 lines and 400 characters; a block of fields at most 25 lines. Work is linear.
+Limits: answers typed into an unmarked quotation (in red, say) cannot be told from it here
+(`pipeline.replies.within` can, where it knows the letter). A line above a
+quotation has at most 4 lines and 400 characters, and of lines that end in a colon 5,000 are looked at; a
+block of fields has at most 25 lines. Work is linear.
 """
 
 from __future__ import annotations
@@ -30,12 +32,14 @@ from pipeline.replies.wording import phrases, plain
 
 LONGEST_ATTRIBUTION = 400  # characters
 MOST_LINES = 4
+MOST_TRIED = 5_000  # lines that end in a colon are looked at
 SHORT = 4  # words of a line that has a verb and nothing else: "Ann Example wrote:"
 LONGEST_BLOCK = 25  # lines
 LONGEST_NAME = 40  # characters of a field's name
 
 _FIELD = re.compile(r"[\s*_|•]{0,8}([^\W\d_][^:：\n<>@]{0,40}?)[\s*_\u200f\u200e]{0,4}[:：]")
 _DASHED = re.compile(r"[-_=*~—–]{2,40}\s{0,10}([^\s-].{1,100}?)\s{0,10}[-_=*~—–]{2,40}:?")
+_TWO_LANGUAGES = re.compile(r" (?:-{2,5}|/) ")
 _RULE = re.compile(r"[\s*]{0,4}(?:_{10,}|-{20,}|={20,}|[—–─]{10,})[\s*]{0,4}")
 _ADDRESS = re.compile(r"[^\s<>()\[\]:;,\"@]{1,64}@[^\s<>()\[\]:;,\"@]{1,255}")
 _IN_BRACKETS = re.compile(r"[<(\[](?:mailto:)?[^\s<>()\[\]:;,\"@]{1,64}@|@[^\s<>()\[\]:;,\"@]{1,255}[>)\]]")
@@ -63,10 +67,10 @@ def separator(text: str) -> str:
     if not 4 <= len(text) <= 200:
         return ""
     if dashed := _DASHED.fullmatch(text):
-        words = plain(dashed[1])
-        if phrases().forwarded.fullmatch(words):
+        several = [plain(words) for words in _TWO_LANGUAGES.split(dashed[1])]
+        if any(phrases().forwarded.fullmatch(words) for words in several):
             return "forwarded"
-        return "original" if phrases().original.fullmatch(words) else ""
+        return "original" if any(phrases().original.fullmatch(words) for words in several) else ""
     if text.endswith((":", "：")):
         words = plain(text[:-1])
         return "forwarded" if " " in words and phrases().forwarded.fullmatch(words) else ""
@@ -191,7 +195,7 @@ def _apart(verb: str, words: str) -> bool:
 class _Reader:
     """Reads one text from top to bottom."""
 
-    __slots__ = ("flags", "following", "forward", "lines", "names", "seen", "senders")
+    __slots__ = ("flags", "following", "forward", "lines", "names", "seen", "senders", "tried")
 
     def __init__(self, lines: Sequence[Line], *, forward: bool) -> None:
         self.lines = lines
@@ -202,6 +206,7 @@ class _Reader:
         ]
         self.senders = [at for at, name in enumerate(self.names) if name == "from"]
         self.following = _following(lines)
+        self.tried = 0
         self.seen: dict[int, Evidence] = {}
 
     def read(self) -> list[bool]:
@@ -225,6 +230,10 @@ class _Reader:
         line = self.lines[at]
         if line.mark is Mark.CUT:
             return None
+        after = self.following[at]
+        if is_rule(line) and after < len(self.lines) and self.lines[after].depth:
+            self.flags[at] = True
+            return at + 1
         if separator(line.text) or self._separates(at):
             return self._flagged(self._above(at), at + 1)
         if (end := self._block_end(at)) and self._believed(at, end):
@@ -287,8 +296,9 @@ class _Reader:
     def _attribution_at(self, at: int) -> int | None:
         """Flag the line above a quotation that ends at ``at``, with the lines it is wrapped over."""
         text = self.lines[at].text
-        if len(text) > LONGEST_ATTRIBUTION or not _COLON.search(text[-20:]):
+        if len(text) > LONGEST_ATTRIBUTION or self.tried > MOST_TRIED or not _COLON.search(text[-20:]):
             return at + 1
+        self.tried += 1
         after = self.following[at]
         marked = after < len(self.lines) and (
             self.lines[after].depth > 0 or self.lines[after].mark is Mark.PERHAPS
@@ -314,6 +324,7 @@ class _Reader:
         """Return the first line of what ends at ``at`` and says who wrote when; None where nothing does."""
         found: int | None = None
         known = Evidence()
+        goes_back = False
         length = 0
         for start in range(at, max(-1, at - MOST_LINES), -1):
             text = self.lines[start].text
@@ -327,9 +338,10 @@ class _Reader:
             if start == at - 1 and not known.verb:
                 known = known._replace(verb=has_verb(plain(f"{text} {self.lines[at].text}")))
             if known.enough if marked else known.certain:
-                if found is None or known != before:
+                if found is None or known != before or goes_back:
                     found = start
-                if (known.date or known.clock) and not self._goes_back(start):
+                goes_back = self._goes_back(start)
+                if (known.date or known.clock) and not goes_back:
                     break
             elif start == at and marked and known.verb and len(text.split()) <= SHORT:
                 found = at
@@ -351,7 +363,11 @@ class _Reader:
         return (
             0 < len(text) <= 120
             and not text.endswith(_SENTENCE_END)
-            and any(character.isdigit() for character in text)
+            and (
+                "@" in text
+                or any(character.isdigit() for character in text)
+                or self.lines[start].text.lstrip().startswith("<")
+            )
         )
 
 

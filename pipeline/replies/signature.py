@@ -6,7 +6,7 @@ Contract: the lines of a new passage in, the same lines in two parts out. Cut of
     a line that a telephone or a program adds ("Sent from my iPhone");
     a closing alone on its line ("Kind regards,") with at most 12 short lines of names and addresses below.
 Where it is not certain, words are kept: a "P.S.", a sentence or a question below a closing keeps all of it,
-and nothing but a telephone's line is cut off where no words would be left.
+and nothing but a telephone's line is cut off where no words would be left in the whole reply.
 
 The phrases stand in `phrases/*.toml`. Limits: a name without a closing above it stays. Work is bounded by
 the last 60 lines.
@@ -36,18 +36,23 @@ _QUESTION = ("?", "？", "؟", "!", "！")
 _STOP = (".", "。", "।", "…")
 
 
-def without_signature(lines: Sequence[Line]) -> tuple[list[Line], list[Line]]:
-    """Return the lines of the words and the lines of the signature below them."""
+def without_signature(lines: Sequence[Line], *, elsewhere: bool = False) -> tuple[list[Line], list[Line]]:
+    """Return the lines of the words and the lines of the signature below them.
+
+    Args:
+        lines: of one passage.
+        elsewhere: the reply has words in other passages, so that this one may be nothing but a signature.
+    """
     words = list(lines)
     for _ in range(ROUNDS):
-        at = _cut(words)
+        at = _cut(words, elsewhere=elsewhere)
         if at is None:
             break
         words = words[:at]
     return words, list(lines[len(words) :])
 
 
-def _cut(lines: Sequence[Line]) -> int | None:
+def _cut(lines: Sequence[Line], *, elsewhere: bool) -> int | None:
     """Return where the last part of a signature begins; None where there is none."""
     filled = [at for at in range(max(0, len(lines) - LOOKED_AT), len(lines)) if lines[at].text.strip()]
     if not filled:
@@ -55,7 +60,7 @@ def _cut(lines: Sequence[Line]) -> int | None:
     if is_device_line(lines[filled[-1]].text):
         return filled[-1]
     for found in (_marked(lines, filled), _delimited(lines, filled), _closed(lines, filled)):
-        if found is not None and any(line.text.strip() for line in lines[:found]):
+        if found is not None and (elsewhere or any(line.text.strip() for line in lines[:found])):
             return found
     return None
 

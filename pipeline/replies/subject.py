@@ -48,6 +48,6 @@ def _unmarked(subject: str) -> tuple[str, list[str]]:
         mark = phrases().prefixes.match(words, start)
         if mark is None:
             break
-        marks.append(re.split(r"[\s\d\[(:：]", mark[0], maxsplit=1)[0])
+        marks.append(mark[1])
         words = words[mark.end() :]
     return words.strip(), marks

@@ -12,7 +12,7 @@ nothing but that there is HTML, and where the HTML shows a quotation that the pl
 What is quoted is decided in `pipeline.replies.quotation`, what is a signature in
 `pipeline.replies.signature`.
 
-Limits: those of `pipeline.replies.layout` (1,000,000 characters, 100,000 lines) and `pipeline.replies.html`
+Limits: those of `pipeline.replies.layout` (500,000 characters, 50,000 lines) and `pipeline.replies.html`
 (200,000 characters); ``cut`` says that there was more. The first 20 texts of a mail are read; the
 others are listed as attachments. An encrypted mail has no words.
 """
@@ -30,6 +30,7 @@ from pipeline.replies.layout import Line, Mark, flowed_lines, plain_lines, reada
 from pipeline.replies.quotation import quoted_lines
 from pipeline.replies.signature import without_signature
 from pipeline.replies.subject import is_forward
+from pipeline.replies.within import without_answers
 
 MOST_TEXTS = 20
 MOST_ATTACHMENTS = 500
@@ -90,8 +91,14 @@ class _Text:
     cut: bool
 
 
-def new_text(mail: Mail) -> ReplyText:
-    """Return the words of a reply; empty for a mail that could not be read or has no text."""
+def new_text(mail: Mail, letter: str = "") -> ReplyText:
+    """Return the words of a reply; empty for a mail that could not be read or has no text.
+
+    Args:
+        mail: as it came.
+        letter: the plain text of the letter that it answers, where that is known: answers typed between the
+            lines of a quotation without marks are found with it (`pipeline.replies.within`).
+    """
     texts, attachments = _read(mail)
     sources = {text.source for text in texts if any(line.text.strip() for line in text.lines)}
     return reply_of(
@@ -100,6 +107,7 @@ def new_text(mail: Mail) -> ReplyText:
         forward=is_forward(mail.subject),
         source="html" if sources == {"html"} else "plain" if sources else "",
         cut=any(text.cut for text in texts),
+        letter=letter,
     )
 
 
@@ -133,9 +141,10 @@ def reply_of(
     forward: bool = False,
     source: str = "plain",
     cut: bool = False,
+    letter: str = "",
 ) -> ReplyText:
     """Return the words of a reply that is at hand as lines."""
-    passages = _passages(lines, forward=forward)
+    passages = _passages(lines, forward=forward, letter=letter)
 
     def together(kind: PassageKind) -> str:
         return "\n\n".join(passage.text for passage in passages if passage.kind is kind)
@@ -151,9 +160,11 @@ def reply_of(
     )
 
 
-def _passages(lines: Sequence[Line], *, forward: bool) -> tuple[Passage, ...]:
+def _passages(lines: Sequence[Line], *, forward: bool, letter: str) -> tuple[Passage, ...]:
     """Return the passages of a text; signatures are looked for above the first quotation and at the end."""
     flags = quoted_lines(lines, forward=forward)
+    if letter:
+        flags = without_answers(lines, flags, letter)
     filled = [at for at, line in enumerate(lines) if line.text.strip() or line.depth]
     runs: list[tuple[bool, Sequence[Line]]] = []
     for quoted, group in groupby(filled, key=lambda at: flags[at]):
@@ -165,7 +176,7 @@ def _passages(lines: Sequence[Line], *, forward: bool) -> tuple[Passage, ...]:
         if quoted:
             out.append(Passage(PassageKind.QUOTED, shown(run, above=1)))
         elif place in (new[0], new[-1]):
-            words, signature = without_signature(run)
+            words, signature = without_signature(run, elsewhere=_has_words(out))
             out.append(Passage(PassageKind.NEW, _words(words)))
             out.append(Passage(PassageKind.SIGNATURE, _words(signature)))
         else:
@@ -173,12 +184,17 @@ def _passages(lines: Sequence[Line], *, forward: bool) -> tuple[Passage, ...]:
     return tuple(passage for passage in out if passage.text.strip())
 
 
+def _has_words(passages: Sequence[Passage]) -> bool:
+    return any(passage.kind is PassageKind.NEW and passage.text.strip() for passage in passages)
+
+
 def _words(lines: Sequence[Line]) -> str:
-    """Return lines as the writer's text; a blockquote of the writer's own is set in."""
-    return "\n".join(
+    """Return lines as the writer's text: a blockquote of the writer's own set in, empty lines made single."""
+    written = [
         f"    {line.text.rstrip()}" if line.mark is Mark.PERHAPS and line.text.strip() else line.text.rstrip()
         for line in lines
-    ).strip("\n")
+    ]
+    return "\n".join(line for at, line in enumerate(written) if line or (at and written[at - 1])).strip()
 
 
 def _gather(part: Part, texts: list[_Text], attachments: list[Attachment], *, forward: bool) -> None:

@@ -34,9 +34,9 @@ _CAME_TO = (
     *("To", "Cc", "Resent-To", "Apparently-To"),
 )
 _WENT_FROM = ("Return-Path", "X-Return-Path", "Reply-To", "Errors-To", "Sender", "X-Envelope-From")
-_RETURNED_ID = re.compile(
-    r"^[ \t>|]{0,20}(?:Message-ID|References)[ \t]*:[ \t]*(<[^\n]{1,2000})", re.I | re.M
-)
+_IDS = r"[ \t]*:[ \t]*(?:\n[ \t]{1,20})?(<[^\n]{1,2000}(?:\n[ \t>|]{1,20}<[^\n]{1,2000}){0,20})"
+_RETURNED_ID = re.compile(r"^[ \t>|]{0,20}Message-ID" + _IDS, re.I | re.M)
+_RETURNED_REFERENCES = re.compile(r"^[ \t>|]{0,20}References" + _IDS, re.I | re.M)
 _RETURNED_PATH = re.compile(
     r"^[ \t>|]{0,20}(?:Return-Path|Reply-To|Errors-To)[ \t]*:([^\n]{1,1000})", re.I | re.M
 )
@@ -52,7 +52,8 @@ class Traces:
 
     came_to: tuple[str, ...] = ()  # addresses, of the mail and of what it returns
     envelope_ids: tuple[str, ...] = ()
-    returned_ids: tuple[str, ...] = ()  # ids in the header of a returned message
+    returned_ids: tuple[str, ...] = ()  # Message-ID of a returned message
+    returned_references: tuple[str, ...] = ()  # its References: a relay may have put another id over ours
     in_reply_to: tuple[str, ...] = ()
     references: tuple[str, ...] = ()  # oldest first
     topic: str = ""
@@ -67,8 +68,10 @@ def traces(mail: Mail) -> Traces:
     returned = list(_returned(mail))
     lines = text_lines(mail)
     text = "\n".join(line.text for line in lines)[:SEARCHED]
-    ids = [found for fields in returned for found in fields.message_ids("Message-ID", "References")]
+    ids = [found for fields in returned for found in fields.message_ids("Message-ID")]
     ids += [found for line in _RETURNED_ID.findall(text) for found in _ID.findall(line)]
+    references = [found for fields in returned for found in fields.message_ids("References")]
+    references += [found for line in _RETURNED_REFERENCES.findall(text) for found in _ID.findall(line)]
     came_to = [address for _, address in mail.headers.addresses(*_CAME_TO)]
     for fields in returned:
         came_to += [address for _, address in fields.addresses(*_WENT_FROM)]
@@ -77,6 +80,7 @@ def traces(mail: Mail) -> Traces:
         _few(came_to, MOST_ADDRESSES),
         _few([*_envelope_ids(mail), *map(_undone, _ENVELOPE_ID.findall(text))], MOST_IDS),
         _few(ids, MOST_IDS),
+        _few(references, MOST_IDS),
         _few(mail.headers.message_ids("In-Reply-To"), MOST_IDS),
         mail.headers.message_ids("References")[-MOST_IDS:],
         topic(mail.subject),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -32,7 +33,8 @@ def plain(text: str) -> str:
     """Return ``text`` as phrases are compared: folded case, no direction marks, single spaces."""
     if text.isascii():
         return " ".join(text.split()).lower()
-    return _SPACES.sub(" ", text.translate(_UNSEEN).casefold()).strip()
+    folded = unicodedata.normalize("NFC", text.translate(_UNSEEN).casefold())  # folding takes "ΐ" apart
+    return _SPACES.sub(" ", folded).strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,13 @@ class Phrases:
 
     wrote: tuple[str, ...]
     headers: Mapping[str, str]  # name of a header line -> one of HEADER_KEYS
+    fields: re.Pattern[str]  # finds the names of header lines within a line, as written
     original: re.Pattern[str]  # matches all of a separator's words
     forwarded: re.Pattern[str]
     forwarded_end: re.Pattern[str]
     device: re.Pattern[str]
     closing: frozenset[str]
-    prefixes: re.Pattern[str]  # matches reply and forward marks at the front of a subject
+    prefixes: re.Pattern[str]  # matches a mark before a subject; its first group is the mark
     forward_prefixes: frozenset[str]
     months: Mapping[str, int]  # name -> 1 to 12
 
@@ -74,13 +77,23 @@ def phrases() -> Phrases:
         headers={
             plain(name): key for language in every for key in reversed(HEADER_KEYS) for name in language[key]
         },
+        fields=re.compile(
+            "(?:"
+            + "|".join(
+                sorted(
+                    {re.escape(name) for language in every for key in HEADER_KEYS for name in language[key]},
+                    key=lambda name: (-len(name), name),
+                )
+            )
+            + r")\s?[:：]\s"
+        ),
         original=_one_of(gathered("original")),
         forwarded=_one_of(gathered("forwarded")),
         forwarded_end=_one_of(gathered("forwarded_end")),
         device=_one_of(gathered("device")),
         closing=frozenset(closing.strip(PUNCTUATION) for closing in gathered("closing")),
         prefixes=re.compile(
-            rf"(?:(?:{'|'.join(map(re.escape, marks))})(?:\s?[\[(]\d{{1,3}}[\])]|\d{{1,2}})?\s?[:：]\s*)"
+            rf"({'|'.join(map(re.escape, marks))})(?:\s?[\[(]\d{{1,3}}[\])]|\d{{1,2}})?\s?[:：]\s*"
         ),
         forward_prefixes=frozenset(gathered("forward_prefix")),
         months={

@@ -179,7 +179,7 @@ def wilson(part: int, of: int) -> Share:
     share = part / of
     middle = (share + Z * Z / (2 * of)) / (1 + Z * Z / of)
     half = Z / (1 + Z * Z / of) * math.sqrt(share * (1 - share) / of + Z * Z / (4 * of * of))
-    return Share(part, of, max(0.0, middle - half), min(1.0, middle + half))
+    return Share(part, of, middle - half if part else 0.0, middle + half if part < of else 1.0)
 
 
 def _band(share: float, spread: float) -> tuple[float, float]:
@@ -256,6 +256,6 @@ def _why_no_median(letters: int, answers: int) -> str:
     if letters < FEWEST_LETTERS or answers < FEWEST_ANSWERS:
         return (
             f"Too few for a median time to an answer: {answers} answers to {letters} letters;"
-            f" {FEWEST_ANSWERS} answers and {FEWEST_LETTERS} letters are needed."
+            f" {FEWEST_ANSWERS} to {FEWEST_LETTERS} are needed."
         )
     return "There is no median time to an answer yet: by what is known, fewer than half are answered."
