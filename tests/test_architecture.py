@@ -29,6 +29,7 @@ ONE_FILE = {  # a library that does I/O, and the only file that may import it
     "email_validator": "mail/address.py",
     "jinja2": "letters/",
     "markdown_it": "letters/",
+    "nh3": "replies/html.py",
     "pydantic": "config/",
     "sqlalchemy": "store/",
     "sqlite3": "store/",

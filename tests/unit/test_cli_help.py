@@ -36,6 +36,7 @@ COMMANDS = {  # DESIGN.md, section 6, as far as it is built
     "pause": (),
     "resume": (),
     "cancel": ("WHO",),
+    "replies classify": (),
     "suppress list": (),
     "suppress add": (),
     "suppress remove": ("--why",),
