@@ -1,26 +1,38 @@
-"""`campaign replies`: what came back."""
+"""`campaign replies`: what came back. `classify` is here; the others have files of their own."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.cli.options import Quiet, Verbose
+from pipeline.cli.place import Place
+from pipeline.cli.replies_deciding import assign, review
+from pipeline.cli.replies_fetch import fetch
+from pipeline.cli.replies_list import list_, show
 
 if TYPE_CHECKING:
     from pipeline.mail.mime import Mail
     from pipeline.replies.kinds import Verdict
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=False)
+app.command("fetch")(fetch)
+app.command("list")(list_)
+app.command("show")(show)
+app.command("assign")(assign)
+app.command("review")(review)
 
 MailLines = Annotated[bool, typer.Option("--json", help="A line of JSON for each mail on stdout.")]
 
 
 @app.command("classify")
 def classify(
+    context: typer.Context,
     paths: Annotated[
         list[str],
         typer.Argument(
@@ -33,18 +45,20 @@ def classify(
 ) -> None:
     """Say what mails are and why; nothing is recorded.
 
-    It looks at the mails alone, needs no campaign, and does not ask which letter they answer.
+    It needs no campaign. In the folder of one that has sent letters it says which letter a mail answers, too.
     """
     from pipeline.cli.telling import next_step, out, out_json
 
     counted: dict[str, int] = {}
-    for source, mail, verdict in _sorted(paths):
-        counted[verdict.kind.value] = counted.get(verdict.kind.value, 0) + 1
-        if json:
-            out_json(_document(source, mail, verdict))
-        elif not quiet:
-            for line in _words(source, verdict):
-                out(line)
+    with _which_letter(context.obj) as letter_of:
+        for source, raw, mail, verdict in _sorted(paths):
+            counted[verdict.kind.value] = counted.get(verdict.kind.value, 0) + 1
+            letter = letter_of(raw)
+            if json:
+                out_json(_document(source, mail, verdict, letter))
+            elif not quiet:
+                for line in _words(source, verdict, letter):
+                    out(line)
     if json:
         return
     total = sum(counted.values())
@@ -54,7 +68,34 @@ def classify(
         next_step("give .eml files, a folder of them, a Maildir, an mbox, or - for standard input")
 
 
-def _sorted(paths: list[str]) -> Iterator[tuple[str, Mail, Verdict]]:
+@contextmanager
+def _which_letter(place: Place) -> Iterator[Callable[[bytes], int | None]]:
+    """Hand out what says which letter a mail answers; without a campaign that has sent letters, none."""
+    if not (place.root / "campaign.toml").is_file() or not _has_store(place):
+        yield lambda _raw: None
+        return
+    from pipeline.cli.collecting import ourselves
+    from pipeline.cli.suppressions import opened
+    from pipeline.replies.reading import read_reply
+    from pipeline.store.written import WrittenLetters, learn
+
+    with opened(place) as world:
+        learn(world.campaign)
+        who = ourselves(place.settings, world)
+        with world.campaign.reading() as connection:
+            letters = WrittenLetters(connection)
+            yield lambda raw: read_reply(raw, letters, who).match.letter
+
+
+def _has_store(place: Place) -> bool:
+    from pipeline.store.world import FOLDER, name_of
+
+    url = place.settings.store_url
+    default = place.settings.root / FOLDER / f"{name_of(place.world_name)}.db"
+    return (Path(url.removeprefix("sqlite:///")) if url else default).is_file()
+
+
+def _sorted(paths: list[str]) -> Iterator[tuple[str, bytes, Mail, Verdict]]:
     from pipeline.mail.mime import read_mail
     from pipeline.replies.mailbox_paths import mails_at
     from pipeline.replies.sorting import sort_mail
@@ -62,10 +103,10 @@ def _sorted(paths: list[str]) -> Iterator[tuple[str, Mail, Verdict]]:
     for path in paths:
         for source, raw in mails_at(path, sys.stdin.buffer):
             mail = read_mail(raw)
-            yield source, mail, sort_mail(mail, raw)
+            yield source, raw, mail, sort_mail(mail, raw)
 
 
-def _document(source: str, mail: Mail, verdict: Verdict) -> dict[str, Any]:
+def _document(source: str, mail: Mail, verdict: Verdict, letter: int | None) -> dict[str, Any]:
     """Return the keys that others rely on, and behind them what is known beyond."""
     from pipeline.replies.text import new_text
 
@@ -81,7 +122,7 @@ def _document(source: str, mail: Mail, verdict: Verdict) -> dict[str, Any]:
             }
             for one in verdict.recipients
         ],
-        "letter": None,
+        "letter": letter,
         "text": new_text(mail).new,
         "why": list(verdict.why),
     }
@@ -94,7 +135,7 @@ def _document(source: str, mail: Mail, verdict: Verdict) -> dict[str, Any]:
     return document | {key: value for key, value in beyond.items() if value}
 
 
-def _words(source: str, verdict: Verdict) -> Iterator[str]:
+def _words(source: str, verdict: Verdict, letter: int | None) -> Iterator[str]:
     """Yield the lines about one mail; all that came from outside is made visible."""
     from pipeline.problem import visible
 
@@ -104,6 +145,8 @@ def _words(source: str, verdict: Verdict) -> Iterator[str]:
         reason = one.reason.value if one.reason else ""
         said = visible(f"{one.status} {reason}".strip())
         yield f"  {visible(one.address)}: {said or 'named'}{', would be suppressed' if one.suppress else ''}"
+    if letter is not None:
+        yield f"  answers letter {letter}"
     if verdict.case:
         yield f"  case {visible(verdict.case)}"
     if verdict.returns:

@@ -132,6 +132,7 @@ class Candidate:
     score: int  # 0 to 100
     why: tuple[str, ...]  # sentences
     tied: bool = False  # by token, envelope id or returned Message-ID
+    named: bool = False  # tied, or its Message-ID stands in In-Reply-To or References: nobody can guess that
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,7 @@ class Match:
     tied: bool = False
     candidates: tuple[Candidate, ...] = ()  # best first; the holding list where `letter` is None
     forwarded_by: str = ""
+    named: bool = False  # as in `Candidate`: the letter was surely received
 
 
 @dataclass(slots=True)
@@ -165,7 +167,9 @@ class _Weighed:
 
     @property
     def candidate(self) -> Candidate:
-        return Candidate(self.letter.number, min(self.points, MOST), tuple(self.why), self.tied)
+        return Candidate(
+            self.letter.number, min(self.points, MOST), tuple(self.why), self.tied, named=self.named
+        )
 
 
 _Scales = Callable[[SentLetter], _Weighed]
@@ -286,7 +290,9 @@ def _judged(weighed: Iterable[_Weighed], found: Traces) -> Match:
     if len(ranked) > 1 and ranked[0].points - ranked[1].points < AHEAD:
         return Match(None, candidates=candidates, forwarded_by=found.forwarded_by)
     best = candidates[0]
-    return Match(best.letter, best.score, best.why, best.tied, candidates, found.forwarded_by)
+    return Match(
+        best.letter, best.score, best.why, best.tied, candidates, found.forwarded_by, named=best.named
+    )
 
 
 def _numbers(texts: Iterable[str], key: bytes) -> list[int]:
