@@ -12,8 +12,9 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from itertools import islice
 
 from pipeline.cli.place import Place
@@ -27,7 +28,7 @@ from pipeline.replies.kinds import Kind
 from pipeline.replies.mailbox_opening import open_mailbox
 from pipeline.replies.matching import Letters, SentLetter
 from pipeline.replies.reading import Ourselves, Reading, read_reply
-from pipeline.store import replies, strikes
+from pipeline.store import notices, replies, strikes
 from pipeline.store.lock import RunLock
 from pipeline.store.mails import Mails, StoredMail, sorted_now, unsorted
 from pipeline.store.world import World
@@ -132,6 +133,19 @@ class _Sorter:
         self._ourselves = ourselves(place.settings, world)
 
     def go(self) -> None:
+        if not notices.have_notices(self._world):
+            self._go()
+            return
+        store = notices.open_notices(self._world, clock=self._clock)
+        try:
+            with store.campaign.reading() as connection:
+                known = partial(notices.is_notice, connection)
+                self._ourselves = replace(self._ourselves, is_notice=known)
+                self._go()
+        finally:
+            store.campaign.close()
+
+    def _go(self) -> None:
         after = 0
         learnt = False
         while True:

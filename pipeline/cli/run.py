@@ -69,6 +69,7 @@ def run_campaign(place: Place, voice: Voice) -> int:
     """
     from pipeline.cli.collecting import collect_replies
     from pipeline.cli.folder import check_folder, refuse_bad
+    from pipeline.cli.forwarding import forward_replies
     from pipeline.cli.sending import Sending, Wishes, prepare
     from pipeline.cli.suppressions import opened
     from pipeline.cli.telling import moment
@@ -89,7 +90,8 @@ def run_campaign(place: Place, voice: Voice) -> int:
             with world.campaign.writing() as connection:
                 queue.release(connection, now_us=to_us(place.clock.now()))
         summary = Sending(place, world, checked, Wishes("run")).go()
-        return _tell(summary, world, voice)
+        code = _tell(summary, world, voice)
+        return forward_replies(place, world, checked, summary) or code
 
 
 def _tell_replies(brought: Brought, place: Place, world: World, voice: Voice) -> None:

@@ -123,6 +123,7 @@ def _send(
 
 def send_campaign(place: Place, checked: Checked, wishes: Wishes, voice: Voice, *, yes: bool) -> int:
     """Lock, plan, ask, release, send, tell; return the exit code."""
+    from pipeline.cli.forwarding import forward_replies
     from pipeline.cli.pacing import relay_words
     from pipeline.cli.sending import Sending, is_paused, prepare
     from pipeline.cli.suppressions import opened
@@ -141,7 +142,7 @@ def send_campaign(place: Place, checked: Checked, wishes: Wishes, voice: Voice, 
         with watched(sending.progress, voice, place.clock):
             summary = sending.go()
         _tell(summary, world, voice)
-        return int(summary.exit_code)
+        return forward_replies(place, world, checked, summary) or int(summary.exit_code)
 
 
 def _release(

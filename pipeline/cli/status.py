@@ -178,6 +178,7 @@ def _notes(place: Place, world: World, counts: Counts) -> list[Note]:
     for state, listed in ((State.IN_DOUBT, doubts), (State.FAILED, failed)):
         if more := counts.by_state[state] - len(listed):
             notes.append(Note(str(state), f"{str(state).replace('_', ' ')}: and {more} more"))
+    notes += _notices_notes(place, world)
     if name := sync_folder(world.campaign.path):
         notes.append(
             Note(
@@ -187,6 +188,26 @@ def _notes(place: Place, world: World, counts: Counts) -> list[Note]:
             )
         )
     return notes
+
+
+def _notices_notes(place: Place, world: World) -> list[Note]:
+    """Return what is to be known of replies that could not be passed on."""
+    from pipeline.report.figures import Note
+    from pipeline.store import notices
+
+    if not notices.have_notices(world):
+        return []
+    store = notices.open_notices(world, clock=place.clock)
+    try:
+        with store.campaign.reading() as connection:
+            lines = notices.troubles(connection)
+    finally:
+        store.campaign.close()
+    hint = "`campaign replies list` shows what came"
+    return [
+        Note("notice", f"a reply was not surely passed on to {line.email}: {line.why}", hint)
+        for line in lines[:LISTED]
+    ]
 
 
 def status_lines(standing: Standing, place: Place) -> list[str]:

@@ -191,6 +191,7 @@ class _Reader:
             mailbox_password_file=_below(root, replies.password_file),
             mailbox_password_command=replies.password_command or (),
             forward_to=replies.forward_to,
+            forward=replies.forward,
             store_url=_store_url(root, store.url),
             shared=_below(root, store.shared),
             keep_bytes=store.bytes,

@@ -45,6 +45,13 @@ class CampaignKind(StrEnum):
     MAILING = "mailing"  # a newsletter to members
 
 
+class Forward(StrEnum):
+    """How replies of people are passed on."""
+
+    EACH = "each"  # a notice for each
+    DIGEST = "digest"  # one notice a run
+
+
 class InDoubt(StrEnum):
     """What happens to a letter of which nobody can know whether it was accepted."""
 
@@ -247,6 +254,9 @@ class RepliesTable(Table):
     )
     forward_to: Annotated[tuple[Mailbox, ...], PlainValidator(values.addresses)] = setting(
         "who gets each human reply", (), sample='["organisers@example.org"]', init=False, unit="one or a list"
+    )
+    forward: Annotated[Forward, Field(strict=False)] = setting(
+        '"each": a notice for each reply; "digest": one a run', Forward.EACH, sample='"each"', init=False
     )
     after: Annotated[After, from_text(parse_after)] = setting(
         'done to mail that is stored: "keep" (nothing), "seen", "move:FOLDER", "delete"',

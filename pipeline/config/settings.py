@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from pipeline.config.model import CampaignKind, InDoubt
+from pipeline.config.model import CampaignKind, Forward, InDoubt
 from pipeline.delivery.limits import Limits
 from pipeline.delivery.relay import Relay
 from pipeline.delivery.retry import Schedule
@@ -55,6 +55,7 @@ class Settings:
     mailbox_password_file: Path | None
     mailbox_password_command: tuple[str, ...]  # empty: none
     forward_to: tuple[Mailbox, ...]  # who gets human replies; no address twice
+    forward: Forward
     store_url: str | None  # sqlite:///ABSOLUTE/PATH; None: .campaign/campaign.db below root
     shared: Path | None  # None: the user's data folder
     keep_bytes: bool
