@@ -15,7 +15,13 @@ from pipeline.cli.folder import Checked, draft_of
 from pipeline.cli.outlook import Outlook, departures, last_departure, look_ahead
 from pipeline.cli.pacing import effective_limits, relay_words, show_limits
 from pipeline.cli.place import Place, Voice
-from pipeline.cli.sending import Wishes, bring_in_line, is_paused, no_longer_suppressed
+from pipeline.cli.sending import (
+    Wishes,
+    bring_in_line,
+    is_paused,
+    no_longer_suppressed,
+    settle_standing_orders,
+)
 from pipeline.cli.suppressions import opened, suppressed_keys
 from pipeline.cli.telling import SCHEMA, counted, moment, next_step, out, out_json, table, terminal_width
 from pipeline.clock import to_us
@@ -57,7 +63,8 @@ def _planned(place: Place, checked: Checked, wishes: Wishes, now: datetime) -> t
         freed = no_longer_suppressed(world)
         with world.campaign.writing() as connection:
             now_us = to_us(place.clock.now())
-            bring_in_line(place, world, checked, connection, freed=freed, now_us=now_us)
+            settle_standing_orders(place, connection, freed=freed, now_us=now_us)
+            bring_in_line(place, world, checked, connection, now_us=now_us)
             letters = in_order(connection, list(State))
             outlook = look_ahead(letters, checked, wishes, barred=barred, now=now)
             connection.rollback()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from pipeline.clock import Clock
 from pipeline.config import CampaignKind, Settings
@@ -59,6 +59,7 @@ class Checked:
     unwritable: Marks  # rows that were let in, and whose letters cannot be written
     of_all: tuple[Problem, ...]
     of_rows: tuple[Problem, ...]
+    carried: frozenset[str]  # names of the files that letters carry
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -108,22 +109,7 @@ def check_folder(
 
     Raises Unusable when the list is missing, not readable, or changed while it is read.
     """
-    file = _ListFile(settings)
-    listing = Listing(
-        file.open,
-        octets=file.octets,
-        file=settings.recipients_file,
-        languages=settings.languages,
-        encoding=settings.encoding,
-        delimiter=settings.delimiter,
-    )
-    templates, template_problems = compile_templates(
-        _read_templates(settings.root),
-        columns=listing.columns,
-        campaign={"name": settings.name, "author": settings.author.name or settings.author.address.wire},
-        languages=settings.languages,
-    )
-    composer = _composer(settings, templates, listing, clock)
+    file, listing, templates, template_problems, composer, carried = _look_into(settings, clock)
     letters = _Letters(composer, listing, clock, wanted=not errors(template_problems))
     for number, recipient in chain(listing.clear(), listing.settled()):
         if watch is not None:
@@ -155,7 +141,45 @@ def check_folder(
         letters.unwritable,
         tuple(of_all),
         tuple(of_rows),
+        frozenset(carried),
     )
+
+
+class _Folder(NamedTuple):
+    """A campaign's folder, its list not read yet but for the header."""
+
+    file: _ListFile
+    listing: Listing
+    templates: Templates
+    template_problems: list[Problem]
+    composer: Composer
+    carried: set[str]
+
+
+def _look_into(settings: Settings, clock: Clock) -> _Folder:
+    file = _ListFile(settings)
+    listing = Listing(
+        file.open,
+        octets=file.octets,
+        file=settings.recipients_file,
+        languages=settings.languages,
+        encoding=settings.encoding,
+        delimiter=settings.delimiter,
+    )
+    templates, problems = compile_templates(
+        _read_templates(settings.root),
+        columns=listing.columns,
+        campaign={"name": settings.name, "author": settings.author.name or settings.author.address.wire},
+        languages=settings.languages,
+    )
+    carried: set[str] = set()
+    composer = _composer(settings, templates, listing, clock, carried)
+    return _Folder(file, listing, templates, problems, composer, carried)
+
+
+def composer_of(settings: Settings, clock: Clock) -> Composer:
+    """Return what writes the letters of a folder that was checked before. Raises Unusable, BadInput."""
+    return _look_into(settings, clock).composer
 
 
 def refuse_bad(checked: Checked, *, skip_bad: bool) -> None:
@@ -269,8 +293,11 @@ def _attachments(
     return find_attachments(settings.root, names, place=place, limit_bytes=settings.attachment_bytes)
 
 
-def _composer(settings: Settings, templates: Templates, listing: Listing, clock: Clock) -> Composer:
-    """Wire a composer; files are read once for all letters that carry the same ones."""
+def _composer(
+    settings: Settings, templates: Templates, listing: Listing, clock: Clock, carried: set[str]
+) -> Composer:
+    """Wire a composer; files are read once for all letters that carry the same ones, and noted in
+    ``carried``."""
 
     @lru_cache(maxsize=64)
     def read(names: tuple[str, ...], line: int) -> tuple[Attachment, ...]:
@@ -287,6 +314,7 @@ def _composer(settings: Settings, templates: Templates, listing: Listing, clock:
         return tuple(file.attachment for file in found)
 
     def find(names: Sequence[str], line: int) -> tuple[Attachment, ...]:
+        carried.update(names)
         common = set(names) <= set(settings.attachments)
         return read(tuple(names), 0 if common else line)
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pipeline.cli.folder import Checked
 from pipeline.cli.place import Place
 from pipeline.cli.sending import Sending, Wishes, is_paused
 from pipeline.cli.summing import Summary
 from pipeline.clock import to_us
 from pipeline.config import Forward
+from pipeline.delivery.compose import Composer
 from pipeline.delivery.letter import Letter
 from pipeline.delivery.limits import Limits
 from pipeline.delivery.parcel import Composed, Packing, Unfit
@@ -32,7 +32,7 @@ PLAIN_PATH = "notices_return_path"  # meta: the relay refused the null return pa
 STOPPING = frozenset({ExitCode.INTERRUPTED, ExitCode.RELAY_REFUSED, ExitCode.STORE_UNWRITABLE})
 
 
-def forward_replies(place: Place, world: World, checked: Checked, letters: Summary) -> int:
+def forward_replies(place: Place, world: World, composer: Composer, letters: Summary) -> int:
     """Queue and send the notices that are due, after the letters of a run, whose lock is held.
 
     Return the exit code that this asks for: 130 where it was interrupted, else 0; what could not be passed on
@@ -48,11 +48,11 @@ def forward_replies(place: Place, world: World, checked: Checked, letters: Summa
     store = notices.open_notices(world, clock=place.clock)
     try:
         _queue(place, store, found)
-        summary = _NoticeSending(place, world, store, checked).go()
+        summary = _NoticeSending(place, world, store, composer).go()
         if _null_path_refused(summary, store):
             with store.campaign.writing() as connection:
                 write_meta(connection, PLAIN_PATH, "plain")
-            summary = _NoticeSending(place, world, store, checked).go()
+            summary = _NoticeSending(place, world, store, composer).go()
         interrupted = summary.stop is not None and summary.stop.exit_code is ExitCode.INTERRUPTED
         return int(ExitCode.INTERRUPTED) if interrupted else 0
     finally:
@@ -99,8 +99,8 @@ def _null_path_refused(summary: Summary, store: World) -> bool:
 class _NoticeSending(Sending):
     """A run of sending over the notices' store."""
 
-    def __init__(self, place: Place, world: World, store: World, checked: Checked) -> None:
-        super().__init__(place, store, checked, Wishes("notices"))
+    def __init__(self, place: Place, world: World, store: World, composer: Composer) -> None:
+        super().__init__(place, store, composer, Wishes("notices"))
         self._letters = world
         with store.campaign.reading() as connection:
             self._plain_path = bool(read_meta(connection, PLAIN_PATH))

@@ -6,6 +6,7 @@ uvloop spares a third of the processor time of a letter in the clear, less under
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -13,7 +14,11 @@ T = TypeVar("T")
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run ``main`` in a loop of its own; return what it returns, raise what it raises."""
+    """Run ``main`` in a loop of its own; return what it returns, raise what it raises.
+
+    What was loaded until then stays to the end: nobody needs to look through it for garbage again.
+    """
+    gc.freeze()
     try:
         from uvloop import new_event_loop
     except ImportError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,12 +28,14 @@ class Place:
     overrides: Sequence[str] = ()
     clock: Clock = field(default_factory=SystemClock)
     dice: Dice = field(default_factory=SystemDice)
+    read_at: datetime | None = None  # when reading the settings began
 
     @cached_property
     def settings(self) -> Settings:
         """What campaign.toml says. Raises BadInput, Unusable."""
         from pipeline.config import load_config
 
+        self.read_at = self.clock.now()
         return load_config(self.root, self.overrides)
 
     @property
@@ -43,17 +46,28 @@ class Place:
 
         return WorldName.SANDBOX if self.settings.relay.kind is RelayKind.SANDBOX else WorldName.REAL
 
+    @property
+    def _named_store(self) -> Path | None:
+        url = self.settings.store_url
+        return Path(url.removeprefix("sqlite:///")) if url else None
+
+    @property
+    def has_store(self) -> bool:
+        """Whether there is a store of this world already."""
+        from pipeline.store.world import store_path
+
+        return store_path(self.settings.root, self.world_name, self._named_store).exists()
+
     def open_world(self) -> World:
         """Open the world's store. Raises StoreUnwritable, Unusable."""
         from pipeline.store.world import open_world
 
         settings = self.settings
-        url = settings.store_url
         return open_world(
             settings.root,
             self.world_name,
             key=settings.key,
-            store=Path(url.removeprefix("sqlite:///")) if url else None,
+            store=self._named_store,
             shared_folder=settings.shared,
             clock=self.clock,
             dice=self.dice,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -71,7 +70,7 @@ def classify(
 @contextmanager
 def _which_letter(place: Place) -> Iterator[Callable[[bytes], int | None]]:
     """Hand out what says which letter a mail answers; without a campaign that has sent letters, none."""
-    if not (place.root / "campaign.toml").is_file() or not _has_store(place):
+    if not (place.root / "campaign.toml").is_file() or not place.has_store:
         yield lambda _raw: None
         return
     from pipeline.cli.collecting import ourselves
@@ -85,14 +84,6 @@ def _which_letter(place: Place) -> Iterator[Callable[[bytes], int | None]]:
         with world.campaign.reading() as connection:
             letters = WrittenLetters(connection)
             yield lambda raw: read_reply(raw, letters, who).match.letter
-
-
-def _has_store(place: Place) -> bool:
-    from pipeline.store.world import FOLDER, name_of
-
-    url = place.settings.store_url
-    default = place.settings.root / FOLDER / f"{name_of(place.world_name)}.db"
-    return (Path(url.removeprefix("sqlite:///")) if url else default).is_file()
 
 
 def _sorted(paths: list[str]) -> Iterator[tuple[str, bytes, Mail, Verdict]]:

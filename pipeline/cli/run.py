@@ -68,14 +68,20 @@ def run_campaign(place: Place, voice: Voice) -> int:
     letters are sent.
     """
     from pipeline.cli.collecting import collect_replies
-    from pipeline.cli.folder import check_folder, refuse_bad
+    from pipeline.cli.folder import Checked, check_folder, refuse_bad
     from pipeline.cli.forwarding import forward_replies
     from pipeline.cli.sending import Sending, Wishes, prepare
     from pipeline.cli.suppressions import opened
     from pipeline.cli.telling import moment
+    from pipeline.cli.unchanged import look
     from pipeline.clock import to_us
     from pipeline.store import queue
     from pipeline.store.lock import RunLock
+
+    def check() -> Checked:
+        checked = check_folder(place.settings, clock=place.clock)
+        refuse_bad(checked, skip_bad=False)
+        return checked
 
     with opened(place) as world, RunLock(world.lock_path, since=moment(place.clock.now())):
         if place.settings.mailbox is not None:
@@ -83,15 +89,14 @@ def run_campaign(place: Place, voice: Voice) -> int:
                 queue.recover(connection, now_us=to_us(place.clock.now()))
             with suppress(AlreadyRunning):  # somebody fetches at this moment: then nobody need
                 _tell_replies(collect_replies(place, world), place, world, voice)
-        checked = check_folder(place.settings, clock=place.clock)
-        refuse_bad(checked, skip_bad=False)
-        prepare(place, world, checked)
+        found = look(place, world, check)
+        prepare(place, world, found)
         if place.settings.auto_release:
             with world.campaign.writing() as connection:
                 queue.release(connection, now_us=to_us(place.clock.now()))
-        summary = Sending(place, world, checked, Wishes("run")).go()
+        summary = Sending(place, world, found.composer, Wishes("run")).go()
         code = _tell(summary, world, voice)
-        return forward_replies(place, world, checked, summary) or code
+        return forward_replies(place, world, found.composer, summary) or code
 
 
 def _tell_replies(brought: Brought, place: Place, world: World, voice: Voice) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.cli.folder import Checked
     from pipeline.cli.sending import Wishes
     from pipeline.cli.summing import Summary
+    from pipeline.cli.unchanged import Found
     from pipeline.store.world import World
 
 
@@ -101,52 +103,70 @@ def _send(
 ) -> int:
     """Do what the options ask for; return the exit code."""
     from pipeline.cli.folder import check_folder, refuse_bad
+    from pipeline.cli.reading import reading_shown
     from pipeline.cli.sending import Wishes
     from pipeline.cli.telling import tell_problems
     from pipeline.problem import errors
 
+    def check() -> Checked:
+        with reading_shown(voice) as progress:
+            checked = check_folder(place.settings, clock=place.clock, progress=progress)
+        refuse_bad(checked, skip_bad=skip_bad)
+        if not voice.json:
+            tell_problems(checked.problems if voice.chatty else errors(checked.problems))
+        return checked
+
     wishes = Wishes("send", most=limit, only=_keys(only), follow=follow, now=now)
-    checked = check_folder(place.settings, clock=place.clock)
-    refuse_bad(checked, skip_bad=skip_bad)
-    if not voice.json:
-        tell_problems(checked.problems if voice.chatty else errors(checked.problems))
     if to is not None:
         from pipeline.cli.testcopy import send_test_copies
 
-        return send_test_copies(place, checked, to, voice)
+        return send_test_copies(place, check(), to, voice)
     if dry_run:
         from pipeline.cli.dryrun import show_dry_run
 
-        return show_dry_run(place, checked, wishes, voice)
-    return send_campaign(place, checked, wishes, voice, yes=yes)
+        return show_dry_run(place, check(), wishes, voice)
+    return send_campaign(place, check, wishes, voice, yes=yes)
 
 
-def send_campaign(place: Place, checked: Checked, wishes: Wishes, voice: Voice, *, yes: bool) -> int:
-    """Lock, plan, ask, release, send, tell; return the exit code."""
+def send_campaign(
+    place: Place, check: Callable[[], Checked], wishes: Wishes, voice: Voice, *, yes: bool
+) -> int:
+    """Check, lock, plan, ask, release, send, tell; return the exit code."""
     from pipeline.cli.forwarding import forward_replies
     from pipeline.cli.pacing import relay_words
     from pipeline.cli.sending import Sending, is_paused, prepare
     from pipeline.cli.suppressions import opened
     from pipeline.cli.telling import moment, out
+    from pipeline.cli.unchanged import look
     from pipeline.cli.watching import watched
     from pipeline.store.lock import RunLock
 
-    with opened(place) as world, RunLock(world.lock_path, since=moment(place.clock.now())):
-        prepare(place, world, checked)
-        _refuse_unknown(place, world, wishes)
-        if not is_paused(world):
-            _release(place, world, checked, wishes, voice, yes=yes)
-        sending = Sending(place, world, checked, wishes, told=_teller(voice))
-        if voice.chatty and not voice.json:
-            out(f"{checked.settings.name}: sending through {relay_words(place.settings.relay)}")
-        with watched(sending.progress, voice, place.clock):
-            summary = sending.go()
-        _tell(summary, world, voice)
-        return forward_replies(place, world, checked, summary) or int(summary.exit_code)
+    found = None if place.has_store else look(place, None, check)  # bad data makes no store
+    with opened(place) as world:
+        found = found or look(place, world, check)
+        with RunLock(world.lock_path, since=moment(place.clock.now())):
+            prepare(place, world, found)
+            _refuse_unknown(place, world, wishes)
+            if not is_paused(world):
+                _release(place, world, found, check, wishes, voice, yes=yes)
+            sending = Sending(place, world, found.composer, wishes, told=_teller(voice))
+            if voice.chatty and not voice.json:
+                out(f"{place.settings.name}: sending through {relay_words(place.settings.relay)}")
+            with watched(sending.progress, voice, place.clock):
+                summary = sending.go()
+            _tell(summary, world, voice)
+            return forward_replies(place, world, found.composer, summary) or int(summary.exit_code)
 
 
 def _release(
-    place: Place, world: World, checked: Checked, wishes: Wishes, voice: Voice, *, yes: bool
+    place: Place,
+    world: World,
+    found: Found,
+    check: Callable[[], Checked],
+    wishes: Wishes,
+    voice: Voice,
+    *,
+    yes: bool,
 ) -> None:
     """Queue what is planned; in the real world after the number was typed, or `--yes` said."""
     from pipeline.clock import to_us
@@ -163,7 +183,7 @@ def _release(
     if world.name is WorldName.REAL and not yes:
         from pipeline.cli.confirming import confirm
 
-        confirm(place, world, checked, wishes, voice)
+        confirm(place, world, found.checked or check(), wishes, voice)
     with world.campaign.writing() as connection:
         queue.release(connection, now_us=now_us, most=releasing, only=wishes.only)
 

@@ -10,17 +10,19 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta, tzinfo
-from typing import Any
+from typing import TYPE_CHECKING
 
-from pipeline.cli import loop
+from pipeline.cli import loop, unchanged
 from pipeline.cli.access import credentials, manner
 from pipeline.cli.folder import Checked
 from pipeline.cli.interrupts import Interrupts
 from pipeline.cli.pacing import effective_limits, show_limits
 from pipeline.cli.place import Place
 from pipeline.cli.summing import Summary, tell_unrecorded
+from pipeline.cli.unchanged import Found
 from pipeline.clock import from_us, to_us
 from pipeline.config import InDoubt
+from pipeline.delivery.compose import Composer
 from pipeline.delivery.connect import Credentials, Opener
 from pipeline.delivery.desk import SendingDesk
 from pipeline.delivery.dispatch import Run
@@ -30,7 +32,6 @@ from pipeline.delivery.parcel import Packing
 from pipeline.delivery.plan import plan_letters
 from pipeline.delivery.relay import BodyEncoding, Pipelining, Relay, RelayKind
 from pipeline.delivery.rules import Rules
-from pipeline.delivery.sandbox import sandbox_relay
 from pipeline.delivery.session import Manner
 from pipeline.delivery.supply import Feed, Progress, Stop
 from pipeline.errors import ExitCode, Unusable
@@ -47,6 +48,9 @@ from pipeline.store.world import (
     note_progress,
     why_not_here,
 )
+
+if TYPE_CHECKING:
+    from pipeline.store.database import Connection
 
 RESUME = "`campaign resume` lets it go on"
 CALM_GAP_US = 500_000  # a pace slower than two a second needs one connection only
@@ -65,9 +69,9 @@ class Wishes:
     now: bool = False
 
 
-def prepare(place: Place, world: World, checked: Checked) -> planning.Planning:
-    """Find what an earlier run left open, and bring the letters in line with the list. Call it with the
-    lock held.
+def prepare(place: Place, world: World, found: Found) -> None:
+    """Find what an earlier run left open, and bring the letters in line with the list, unless they are. Call
+    it with the lock held.
 
     Raises Unusable when this store may not be the one in use.
     """
@@ -81,7 +85,10 @@ def prepare(place: Place, world: World, checked: Checked) -> planning.Planning:
     freed = no_longer_suppressed(world)
     with world.campaign.writing() as connection:
         queue.recover(connection, now_us=now_us)
-        return bring_in_line(place, world, checked, connection, freed=freed, now_us=now_us)
+        settle_standing_orders(place, connection, freed=freed, now_us=now_us)
+        if found.checked is not None:
+            bring_in_line(place, world, found.checked, connection, now_us=now_us)
+            unchanged.remember(place, connection, found.checked, found.files)
 
 
 def no_longer_suppressed(world: World) -> list[int]:
@@ -95,17 +102,23 @@ def no_longer_suppressed(world: World) -> list[int]:
     return [letter for letter, key in keys.items() if key not in barred]
 
 
-def bring_in_line(
-    place: Place, world: World, checked: Checked, connection: Any, *, freed: Collection[int], now_us: int
-) -> planning.Planning:
-    """Bring the letters in line with settings, suppressions and list, in the caller's transaction.
+def settle_standing_orders(
+    place: Place, connection: Connection, *, freed: Collection[int], now_us: int
+) -> None:
+    """Do what settings and suppressions say of letters, whatever the list says, in the caller's transaction.
 
     ``freed`` are the suppressed letters whose address may be written to again.
     """
-    settings = place.settings
-    if settings.in_doubt is InDoubt.RESEND:
+    if place.settings.in_doubt is InDoubt.RESEND:
         operator.resend_doubts(connection, now_us=now_us)
     operator.plan_again(connection, freed, now_us=now_us)
+
+
+def bring_in_line(
+    place: Place, world: World, checked: Checked, connection: Connection, *, now_us: int
+) -> planning.Planning:
+    """Bring the letters in line with the list, in the caller's transaction."""
+    settings = place.settings
     planned = plan_letters(
         checked.recipients(),
         campaign=settings.key,
@@ -119,11 +132,11 @@ class Sending:
     """One run over an open, locked, planned world."""
 
     def __init__(
-        self, place: Place, world: World, checked: Checked, wishes: Wishes, *, told: Told | None = None
+        self, place: Place, world: World, composer: Composer, wishes: Wishes, *, told: Told | None = None
     ) -> None:
         self._place = place
         self._world = world
-        self._checked = checked
+        self._composer = composer
         self._wishes = wishes
         self._told = told
         self.progress = Progress()
@@ -184,6 +197,8 @@ class Sending:
         relay = self._place.settings.relay
         if relay.kind is not RelayKind.SANDBOX:
             return relay
+        from pipeline.delivery.sandbox import sandbox_relay
+
         port = await stack.enter_async_context(sandbox_relay(self._world.outbox))
         return replace(relay, kind=RelayKind.SMTP, host="127.0.0.1", port=port)
 
@@ -267,15 +282,16 @@ class Sending:
 
     def _packing(self, relay: Relay) -> Packing:
         settings, secret = self._place.settings, self._world.secret
+        pieces = settings.return_path.split("{token}")
 
         def token(letter: Letter) -> str:
             return letter_token(letter.id, secret)
 
         def return_path(letter: Letter) -> str:
-            return settings.return_path.replace("{token}", token(letter))
+            return token(letter).join(pieces) if len(pieces) > 1 else pieces[0]
 
         return Packing(
-            compose=self._checked.composer,
+            compose=self._composer,
             return_path=return_path,
             envelope_id=token,
             eightbit=relay.encoding is BodyEncoding.EIGHT_BIT,

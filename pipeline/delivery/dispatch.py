@@ -12,6 +12,7 @@ drops the connections, with every parcel in hand accounted for.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -22,6 +23,8 @@ from pipeline.delivery.parcel import Packing, Unfit
 from pipeline.delivery.session import Ending, Manner
 from pipeline.delivery.supply import Feed, Progress, Stop
 from pipeline.errors import CampaignError, ExitCode, StoreUnwritable
+
+PACKED_AHEAD = 32  # parcels
 
 
 class Opening(Protocol):
@@ -39,12 +42,36 @@ class Unsendable(Protocol):
 
 
 @dataclass(slots=True)
-class Supplier:
-    """Gives one session its parcels: letters of the feed, packed for what this relay offers."""
+class Bench:
+    """Where parcels are packed for one offer, several in a row.
+
+    Packing takes half the time where nothing else is done in between. A letter on the bench is still the
+    feed's: it may be withdrawn, and then its parcel is forgotten.
+    """
 
     feed: Feed
     packing: Packing
     offer: Offer
+    _packed: dict[int, Parcel] = field(default_factory=dict)
+
+    def pack(self, letter: Letter) -> Parcel:
+        """Return the parcel of a letter that was handed out. Raises Unfit."""
+        parcel = self._packed.pop(letter.id, None)
+        if parcel is not None and parcel.letter is letter:
+            return parcel
+        self._packed = {}
+        for other in self.feed.upcoming(PACKED_AHEAD):
+            with suppress(Unfit):  # that is told when its turn has come
+                self._packed[other.id] = self.packing.pack(other, self.offer)
+        return self.packing.pack(letter, self.offer)
+
+
+@dataclass(slots=True)
+class Supplier:
+    """Gives one session its parcels: letters of the feed, packed for what this relay offers."""
+
+    feed: Feed
+    bench: Bench
     unsendable: Unsendable
     progress: Progress
 
@@ -68,7 +95,7 @@ class Supplier:
 
     def _pack(self, letter: Letter) -> Parcel | None:
         try:
-            return self.packing.pack(letter, self.offer)
+            return self.bench.pack(letter)
         except Unfit as unfit:
             self.unsendable(letter, State.FAILED, str(unfit))
             self.progress.failed += 1
@@ -92,6 +119,7 @@ class Run:
     _live: int = 0  # sessions open now
     _alone: asyncio.Lock = field(default_factory=asyncio.Lock)
     _openings: set[asyncio.Future[Connection]] = field(default_factory=set)
+    _benches: dict[Offer, Bench] = field(default_factory=dict)  # sessions with one offer share one
     _opened: bool = False  # a connection was opened: password and certificate are in order
 
     async def go(self) -> Stop | None:
@@ -170,7 +198,9 @@ class Run:
             self._openings.discard(opening)
 
     async def _converse(self, connection: Connection) -> None:
-        supplier = Supplier(self.feed, self.packing, connection.offer, self.unsendable, self.progress)
+        offer = connection.offer
+        bench = self._benches.setdefault(offer, Bench(self.feed, self.packing, offer))
+        supplier = Supplier(self.feed, bench, self.unsendable, self.progress)
         session = connection.session
         ending = await session.converse(supplier, self.desk)
         match ending:

@@ -71,6 +71,7 @@ class Parcel:
 
     ``mail`` and ``rcpt`` are whole command lines without CRLF; ``wire`` is the dot-stuffed content, ending in
     CRLF, without the final dot; ``content`` is the same message unstuffed, frozen at the first permission.
+    ``sha256`` is the content's where it was frozen before; "" where that is still to be done.
     """
 
     letter: Letter

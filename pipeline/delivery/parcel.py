@@ -53,8 +53,7 @@ class Packing:
         """
         composed = self.compose(letter, self.eightbit and offer.eightbit)
         content = composed.content
-        digest = hashlib.sha256(content).hexdigest()
-        if letter.sha256 and letter.sha256 != digest:
+        if letter.sha256 and letter.sha256 != hashlib.sha256(content).hexdigest():
             raise Unfit(
                 "its text changed since its first attempt, and the bytes of that attempt were not kept"
             )
@@ -76,7 +75,7 @@ class Packing:
             rcpt=_rcpt(letter.email, offer),
             wire=dot_stuff(content),
             content=content,
-            sha256=digest,
+            sha256=letter.sha256,
             built_at=composed.built_at,
         )
 

@@ -7,13 +7,13 @@ same Message-ID and receivers can tell. Nobody can guess it, and it names nobody
 
 from __future__ import annotations
 
-import base64
 import hmac
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from pipeline.mail.identity import message_id
+from pipeline.mail.identity import base32, message_id
+from pipeline.recipients.cells import Cells
 from pipeline.recipients.rows import Recipient
 
 FIRST_ROUND = 0
@@ -38,6 +38,7 @@ def plan_letters(
     recipients: Iterable[Recipient], *, campaign: str, author_domain: str, secret: bytes
 ) -> Iterator[PlannedLetter]:
     """Yield a planned letter for each recipient, in order; ``secret`` is the store's, at least 16 octets."""
+    encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
     for recipient in recipients:
         key = recipient.address.key
         yield PlannedLetter(
@@ -50,12 +51,15 @@ def plan_letters(
             language=recipient.language,
             timezone=recipient.timezone,
             line=recipient.line,
-            row=json.dumps(dict(recipient.values), ensure_ascii=False, separators=(",", ":")),
+            row=encoder.encode(_cells(recipient.values)),
         )
+
+
+def _cells(values: Mapping[str, str]) -> dict[str, str]:
+    return values.as_dict() if isinstance(values, Cells) else dict(values)
 
 
 def _local_part(*identity: object, secret: bytes) -> str:
     """Return 26 letters and digits (130 bits) that stand for the identity."""
     text = "\x00".join(str(part) for part in identity)
-    digest = hmac.digest(secret, text.encode(), "sha256")
-    return base64.b32encode(digest)[:26].decode().lower()
+    return base32(hmac.digest(secret, text.encode(), "sha256"), 26)

@@ -17,6 +17,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -27,11 +28,11 @@ from pipeline.delivery.limits import Pace
 from pipeline.delivery.rules import Claim, Refusal, Rules
 from pipeline.errors import ExitCode
 
-READ_AHEAD = 500
+READ_AHEAD = 1_000
 SET_ASIDE_LIMIT = 10_000
 READY_PER_SESSION = 2
-READY_S = 0.1  # letters are made ready for so long ahead, at the pace at which they are taken
-MOST_READY = 500
+READY_S = 0.2  # letters are made ready for so long ahead, at the pace at which they are taken
+MOST_READY = 1_000
 CONNECT_AHEAD_S = 5.0  # a session is opened this long before a slot it will need
 LONGEST_IDLE_S = 30.0  # a connection is not kept open for a wait longer than this
 POLL_S = 1.0  # the operator's pause is looked for this often
@@ -155,6 +156,10 @@ class Feed:
         """Return a letter whose turn is now, if there is one."""
         may_go = self._ready and self.stop is None and not self._slow_seconds()
         return self._hand_out() if may_go else None
+
+    def upcoming(self, most: int) -> list[Letter]:
+        """Return the letters that will be handed out next, if nothing comes between."""
+        return list(islice(self._ready, most))
 
     def give_back(self, letter: Letter) -> None:
         """Take back a letter of which nothing was said to the relay; its turn has come already."""

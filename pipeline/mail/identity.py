@@ -24,7 +24,6 @@ LARGEST_NUMBER = 2**63 - 1
 
 _DIGITS = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS = [first + second for first in _DIGITS for second in _DIGITS]  # what ten bits are in base32
-_SHIFTS = range(70, -1, -10)
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LOCAL = re.compile(rf"{_ATEXT}(?:\.{_ATEXT})*")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -89,8 +88,14 @@ def _from_base32(digits: str) -> int:
 def _mac(number: int, key: bytes) -> str:
     mac = _keyed(key).copy()
     mac.update(b"letter %d" % number)
-    bits = int.from_bytes(mac.digest()[:10], "big")
-    return "".join([_PAIRS[bits >> shift & 1023] for shift in _SHIFTS])
+    return base32(mac.digest(), MAC_LETTERS)
+
+
+def base32(octets: bytes, letters: int) -> str:
+    """Return the first ``letters`` (an even number) of octets in base32 (RFC 4648 6), lower case."""
+    used = -(-letters * 5 // 8)
+    bits = int.from_bytes(octets[:used], "big") >> used * 8 - letters * 5
+    return "".join([_PAIRS[bits >> shift & 1023] for shift in range(letters * 5 - 10, -1, -10)])
 
 
 @lru_cache(maxsize=4)

@@ -35,6 +35,11 @@ class Cells(Mapping[str, str]):
     def __getitem__(self, name: str) -> str:
         return self._texts[self._at[name]]
 
+    def as_dict(self) -> dict[str, str]:
+        """Return the cells as a dict, in the order of the columns."""
+        texts = self._texts
+        return {name: texts[index] for name, index in self._at.items()}
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._at)
 

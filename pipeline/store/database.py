@@ -23,8 +23,18 @@ from pipeline.clock import Clock, to_us
 from pipeline.errors import StoreUnwritable
 from pipeline.store.migrations import Schema, migrate
 
+Connection = sa.Connection  # the name of a transaction for those who only hand it on
 BUSY_MS = 30_000
-PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "fullfsync=ON", "foreign_keys=ON")
+# The journal of a send is carried over into the file every 16 MB: more seldom than SQLite would, since each
+# time waits for the disk twice.
+PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "fullfsync=ON",
+    "foreign_keys=ON",
+    "wal_autocheckpoint=4096",
+    "journal_size_limit=67108864",
+)
 _NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "fuse.sshfs", "ncpfs", "ceph", "glusterfs"}
 )

@@ -8,6 +8,7 @@ writing it again changes nothing.
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -89,7 +90,8 @@ def _freeze(connection: sa.Connection, parcels: Sequence[Parcel], *, keep_bytes:
     start = 0
     rows = []
     for parcel in parcels:
-        rows.append((parcel.letter.id, parcel.sha256, start, len(parcel.content), to_us(parcel.built_at)))
+        digest = parcel.sha256 or hashlib.sha256(parcel.content).hexdigest()
+        rows.append((parcel.letter.id, digest, start, len(parcel.content), to_us(parcel.built_at)))
         start += len(parcel.content)
     _FREEZE.run(connection, frozen=as_rows(rows), p_bundle=bundle)
 

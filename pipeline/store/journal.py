@@ -131,7 +131,7 @@ class Journal:
         self._idle.clear()
         if not self._on or self._under_way is not None or self._waits:
             return
-        if 2 * len(self._permits) > self._answers_due and self._commit_s > 0:
+        if len(self._permits) >= self._answers_due and self._commit_s > 0:
             self._begin()
         elif self._gathering is None:
             patience = min(self._commit_s, LONGEST_GATHERING_S)

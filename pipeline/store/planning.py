@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
+from operator import attrgetter
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from pipeline.delivery.letter import State
 from pipeline.delivery.plan import CAMPAIGN_ITSELF, FIRST_ROUND, PlannedLetter
-from pipeline.store.dialect import Prepared
+from pipeline.store.dialect import PreparedRows
 from pipeline.store.tables import letters, meta, tallies
 
 ROW_REMOVED = "row removed"
@@ -42,13 +43,7 @@ def plan(
     seen = _next_seen(connection)
     stream = iter(planned)
     while batch := list(islice(stream, BATCH)):
-        _UPSERT.run_each(
-            connection,
-            ({name: getattr(letter, name) for name in _OF_ROW} for letter in batch),
-            p_campaign=campaign,
-            p_seen=seen,
-            p_now=now_us,
-        )
+        _UPSERT.run(connection, map(_of_row, batch), p_campaign=campaign, p_seen=seen, p_now=now_us)
     gone = connection.execute(
         sa.update(letters)
         .where(letters.c.campaign == campaign, letters.c.round == FIRST_ROUND)
@@ -70,6 +65,7 @@ def _next_seen(connection: sa.Connection) -> int:
 
 
 _OF_ROW = ("recipient", "message_id", "email", "domain", "language", "timezone", "line", "row")
+_of_row = attrgetter(*_OF_ROW)
 _insert = sqlite.insert(letters).values(
     {name: sa.bindparam(name) for name in _OF_ROW}
     | {
@@ -86,7 +82,8 @@ _insert = sqlite.insert(letters).values(
 )
 _fresh = letters.c.attempts == 0  # from the first permission on the frozen bytes count, not the row
 _returned = sa.and_(letters.c.state == State.CANCELLED, letters.c.why == ROW_REMOVED)
-_UPSERT = Prepared(
+_UPSERT = PreparedRows(
+    _OF_ROW,
     _insert.on_conflict_do_update(
         index_elements=["campaign", "round", "signatory", "recipient"],
         set_={
@@ -97,5 +94,5 @@ _UPSERT = Prepared(
             "why": sa.case((_returned, ""), else_=letters.c.why),
             "ended_at": sa.case((_returned, sa.null()), else_=letters.c.ended_at),
         },
-    )
+    ),
 )

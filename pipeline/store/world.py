@@ -85,7 +85,7 @@ def open_world(
     Raises StoreUnwritable; Unusable when the store belongs to a campaign with another key.
     """
     folder = root / FOLDER
-    path = store if store is not None and name is WorldName.REAL else folder / f"{name_of(name)}.db"
+    path = store_path(root, name, store)
     _make_private(folder)
     with ExitStack() as undo:
         if name is WorldName.SANDBOX:
@@ -123,6 +123,12 @@ def _identify(connection: sa.Connection, key: str, dice: Dice) -> tuple[str, byt
     if known != key:
         write_meta(connection, "campaign", key)
     return read_meta(connection, "store_id"), bytes.fromhex(read_meta(connection, "secret"))
+
+
+def store_path(root: Path, name: WorldName, store: Path | None) -> Path:
+    """Return where the store of a world lies; ``store`` is what the settings say of the real one."""
+    in_folder = root / FOLDER / f"{name_of(name)}.db"
+    return store if store is not None and name is WorldName.REAL else in_folder
 
 
 def name_of(name: WorldName) -> str:

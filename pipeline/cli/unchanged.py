@@ -1,0 +1,127 @@
+"""Whether a campaign is as it was when its letters were last brought in line with it.
+
+A send that goes on where another stopped need not read a list of a million rows again. What the letters were
+planned from - campaign.toml, the list, the templates, the files they carry - is remembered in the store, in
+the transaction of the planning, by what the file system says of each file: device, inode, size, and the times
+of change. If all of it is the same, the letters are in line, and there was no error then.
+
+Limits: a file changed within the last moments before it was looked at is not remembered, for a further change
+could leave no trace; nothing is remembered of a list with errors, or of more than 1,000 files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.cli.folder import CONFIG, TEMPLATES, Checked, composer_of
+from pipeline.cli.place import Place
+from pipeline.clock import to_us
+from pipeline.delivery.compose import Composer
+from pipeline.problem import errors
+from pipeline.store.operator import read_meta, write_meta
+from pipeline.store.world import World
+
+if TYPE_CHECKING:
+    from pipeline.store.database import Connection
+
+Signatures = dict[str, list[int]]  # by the path of the file
+Files = Signatures | None  # None: not to be relied on
+
+NAME = "in line with"  # in the store
+MOST_FILES = 1_000
+FINE_US = 20_000  # how long a change may go unnoticed where times are kept to less than a millisecond
+COARSE_US = 2_100_000  # and where they are not
+_NOT_PLANNED_FROM = ("relay.", "limits.", "retry.", "replies.", "store.", "publish.")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A campaign as it was found: what writes its letters, and the check; None where nothing has changed
+    since the letters were brought in line with it.
+
+    ``files`` is what the file system said before the check.
+    """
+
+    composer: Composer
+    checked: Checked | None = None
+    files: Files = None
+
+
+def look(place: Place, world: World | None, check: Callable[[], Checked]) -> Found:
+    """Find out whether the campaign has changed, and ``check`` it if so, or where there is no store yet.
+
+    Raises what ``check`` does.
+    """
+    if world is not None and is_in_line(place, world):
+        return Found(composer_of(place.settings, place.clock))
+    files = looked_at(place)
+    checked = check()
+    return Found(checked.composer, checked, files)
+
+
+def looked_at(place: Place) -> Files:
+    """Return what the file system says of the campaign's files; call it before they are read.
+
+    None where one of them was changed just now, or is not there.
+    """
+    settings = place.settings
+    root, listed = settings.root, settings.root / settings.recipients_file
+    templates = sorted(path for path in (root / TEMPLATES).glob("*") if path.is_file())
+    config = _signatures([root / CONFIG], place.read_at or place.clock.now())
+    others = _signatures([listed, *templates], place.clock.now())
+    return {**config, **others} if config is not None and others is not None else None
+
+
+def remember(place: Place, connection: Connection, checked: Checked, files: Files) -> None:
+    """Write down, in the transaction of the planning, that the letters are in line with ``files``."""
+    root = place.settings.root
+    carried = None
+    if files is not None and not errors(checked.problems) and len(checked.carried) <= MOST_FILES:
+        carried = _signatures((root / name for name in sorted(checked.carried)), place.clock.now())
+    known = _text(place, files, carried) if files is not None and carried is not None else ""
+    write_meta(connection, NAME, known)
+
+
+def is_in_line(place: Place, world: World) -> bool:
+    """Say whether the letters are in line with the campaign as it is now."""
+    with world.campaign.reading() as connection:
+        text = read_meta(connection, NAME)
+    if not text:
+        return False
+    try:
+        carried: Collection[str] = json.loads(text)["carried"]
+        now = _signatures(map(Path, carried), place.clock.now())
+    except (ValueError, KeyError):
+        return False
+    files = looked_at(place)
+    return files is not None and now is not None and text == _text(place, files, now)
+
+
+def _text(place: Place, files: Signatures, carried: Signatures) -> str:
+    overrides = sorted(word for word in place.overrides if not word.startswith(_NOT_PLANNED_FROM))
+    seen = {"program": version("letter-campaign"), "set": overrides, "files": files, "carried": carried}
+    return json.dumps(seen, sort_keys=True)
+
+
+def _signatures(paths: Iterable[Path], now: datetime) -> Files:
+    """Return the signatures of files that were not changed for a while at ``now``, when they are read."""
+    now_us = to_us(now)
+    found: Signatures = {}
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        changed_ns = max(status.st_mtime_ns, status.st_ctime_ns)
+        patience_us = FINE_US if changed_ns % 1_000_000 else COARSE_US
+        if changed_ns // 1_000 > now_us - patience_us:
+            return None
+        times = [status.st_mtime_ns, status.st_ctime_ns]
+        found[str(path)] = [status.st_dev, status.st_ino, status.st_size, *times]
+    return found
