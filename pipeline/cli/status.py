@@ -120,7 +120,7 @@ def read_standing(place: Place) -> Standing:
 
 
 def _asked(line: AskedLine) -> Asked:
-    """Return a letter for the figures."""
+    """Return letters for the figures."""
     from pipeline.clock import from_us
     from pipeline.report.replies import Asked
 
@@ -128,7 +128,11 @@ def _asked(line: AskedLine) -> Asked:
         return from_us(value) if value is not None else None
 
     return Asked(
-        from_us(line.sent_us), moment(line.answered_us), moment(line.acknowledged_us), moment(line.ended_us)
+        from_us(line.sent_us),
+        moment(line.answered_us),
+        moment(line.acknowledged_us),
+        moment(line.ended_us),
+        line.alike,
     )
 
 

@@ -1,6 +1,7 @@
 """How many letters were answered, and how soon: figures that do not claim more than is known.
 
-Contract: one `Asked` a letter in, `ReplyFigures` out; values only, and the time is an argument.
+Contract: one `Asked` for each letter, or for so many alike, in, `ReplyFigures` out; values only, and the time
+is an argument.
 
 Every letter is in one of five states, which add up:
     answered        a human reply came
@@ -33,6 +34,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import groupby
 
 FEWEST_LETTERS = 10
 FEWEST_ANSWERS = 5
@@ -59,6 +61,7 @@ class Asked:
     answered: datetime | None = None  # the first human reply
     acknowledged: datetime | None = None  # the first automatic one
     ended: datetime | None = None  # bounced, or opted out: not waited for any longer
+    alike: int = 1  # so many letters of which all this is true
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,9 @@ def reply_figures(
     if window <= timedelta(0):
         raise ValueError("the time given for an answer is longer than nothing")
     sent = [letter for letter in letters if letter.sent <= now]
-    found = Counter(outcome(letter, now, window) for letter in sent)
+    found: Counter[Outcome] = Counter()
+    for letter in sent:
+        found[outcome(letter, now, window)] += letter.alike
     counts = {kind: found[kind] for kind in Outcome}
     share, median = _share(sent, now, window), _median(sent, now)
     return ReplyFigures(counts, window, share, median, _notes(sent, counts, share, median, now, window))
@@ -139,30 +144,33 @@ def kaplan_meier(times: Sequence[tuple[float, bool]]) -> list[tuple[float, float
         (day, share, Greenwood's sum) for each day with an answer, in order. The variance of the share is its
         square times the sum; the sum is infinite where the share is 0.
     """
+    return _curve([(day, answered, 1) for day, answered in times])
+
+
+def _curve(times: Sequence[tuple[float, bool, int]]) -> list[tuple[float, float, float]]:
+    """Do it for so many letters with each time."""
     out: list[tuple[float, float, float]] = []
-    ordered = sorted(times)
-    at_risk, share, spread = len(ordered), 1.0, 0.0
-    at = 0
-    while at < len(ordered):
-        day = ordered[at][0]
-        end = at
-        answers = 0
-        while end < len(ordered) and ordered[end][0] == day:
-            answers += ordered[end][1]
-            end += 1
+    at_risk, share, spread = sum(alike for _, _, alike in times), 1.0, 0.0
+    for day, together in groupby(sorted(times), key=lambda one: one[0]):
+        answers = ended = 0
+        for _, answered, alike in together:
+            answers += alike * answered
+            ended += alike
         if answers:
             share *= 1 - answers / at_risk
             left = at_risk - answers
             spread += answers / (at_risk * left) if left else math.inf
             out.append((day, share, spread))
-        at_risk -= end - at
-        at = end
+        at_risk -= ended
     return out
 
 
 def median_of(times: Sequence[tuple[float, bool]]) -> Median | None:
     """Return the median and its interval (Brookmeyer and Crowley 1982); None where it is not reached."""
-    curve = kaplan_meier(times)
+    return _median_in(kaplan_meier(times))
+
+
+def _median_in(curve: Sequence[tuple[float, float, float]]) -> Median | None:
     days = next((day for day, share, _ in curve if share <= 0.5 + 1e-12), None)
     if days is None:
         return None
@@ -192,22 +200,23 @@ def _band(share: float, spread: float) -> tuple[float, float]:
     return share ** (1 / factor), share**factor
 
 
-def _times(letters: Iterable[Asked], now: datetime) -> list[tuple[float, bool]]:
-    """Return how long each letter was waited for, in days, and whether an answer ended that."""
-    out: list[tuple[float, bool]] = []
+def _times(letters: Iterable[Asked], now: datetime) -> list[tuple[float, bool, int]]:
+    """Return how long each letter was waited for, in days, whether an answer ended that, and for how many."""
+    out: list[tuple[float, bool, int]] = []
     for letter in letters:
         answered = letter.answered is not None and letter.answered <= now
         end = letter.answered if answered else min(now, letter.ended or now)
         assert end is not None
-        out.append((max(0.0, (end - letter.sent) / DAY), answered))
+        out.append((max(0.0, (end - letter.sent) / DAY), answered, letter.alike))
     return out
 
 
 def _median(letters: Sequence[Asked], now: datetime) -> Median | None:
     times = _times(letters, now)
-    if len(times) < FEWEST_LETTERS or sum(answered for _, answered in times) < FEWEST_ANSWERS:
+    answers = sum(alike for _, answered, alike in times if answered)
+    if _number(letters) < FEWEST_LETTERS or answers < FEWEST_ANSWERS:
         return None
-    return median_of(times)
+    return _median_in(_curve(times))
 
 
 def _due(letters: Iterable[Asked], now: datetime, window: timedelta) -> list[Asked]:
@@ -222,9 +231,14 @@ def _due(letters: Iterable[Asked], now: datetime, window: timedelta) -> list[Ask
 
 def _share(letters: Sequence[Asked], now: datetime, window: timedelta) -> Share | None:
     due = _due(letters, now, window)
-    if len(due) < FEWEST_LETTERS:
+    of = _number(due)
+    if of < FEWEST_LETTERS:
         return None
-    return wilson(sum(1 for one in due if one.answered and one.answered <= one.sent + window), len(due))
+    return wilson(_number(one for one in due if one.answered and one.answered <= one.sent + window), of)
+
+
+def _number(letters: Iterable[Asked]) -> int:
+    return sum(letter.alike for letter in letters)
 
 
 def _notes(
@@ -238,15 +252,17 @@ def _notes(
     notes: list[str] = []
     days = f"{window / DAY:g}"
     if waiting := counts[Outcome.WAITING]:
-        notes.append(f"{waiting} of {len(letters)} letters are still within the {days} days for an answer.")
+        notes.append(
+            f"{waiting} of {_number(letters)} letters are still within the {days} days for an answer."
+        )
     if share is None:
-        due = len(_due(letters, now, window))
+        due = _number(_due(letters, now, window))
         notes.append(
             f"Too few to tell how many are answered: {due} letters are older than {days} days;"
             f" {FEWEST_LETTERS} are needed."
         )
     if median is None:
-        notes.append(_why_no_median(len(letters), counts[Outcome.ANSWERED]))
+        notes.append(_why_no_median(_number(letters), counts[Outcome.ANSWERED]))
     elif median.high is None:
         notes.append("Too early to tell how long the median time to an answer may be at most.")
     return tuple(notes)

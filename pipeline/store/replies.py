@@ -15,13 +15,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from pipeline.clock import from_us
+from pipeline.clock import SECOND_US, from_us
 from pipeline.delivery.letter import State
 from pipeline.replies.reading import Reading
 from pipeline.store.operator import IN_DOUBT, log, settle_as_sent
 from pipeline.store.tables import attempts, letters, mails, replies
 
 ASSIGNED = "a person said so"
+HOUR_US = 3_600 * SECOND_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +206,13 @@ def tally(connection: sa.Connection) -> Tally:
 
 @dataclass(frozen=True, slots=True)
 class AskedLine:
-    """A letter that was sent, and the first of what came back: moments in microseconds."""
+    """Letters that were sent, and the first of what came back: moments in microseconds.
 
+    One of each that something came back for; the others are told together, as sent when the hour began in
+    which they were.
+    """
+
+    alike: int
     sent_us: int
     answered_us: int | None
     acknowledged_us: int | None
@@ -214,7 +220,7 @@ class AskedLine:
 
 
 def asked(connection: sa.Connection) -> list[AskedLine]:
-    """Return for every letter that was sent when, and when its first reply of each sort came."""
+    """Return for all letters that were sent when, and when the first reply of each sort came."""
 
     def first(*kinds: str) -> sa.ColumnElement[int]:
         return sa.func.min(sa.case((replies.c.kind.in_(kinds), replies.c.received_at)))
@@ -230,12 +236,19 @@ def asked(connection: sa.Connection) -> list[AskedLine]:
         .group_by(replies.c.letter)
         .subquery()
     )
-    query = (
-        sa.select(letters.c.ended_at, back.c.answered, back.c.acknowledged, back.c.ended)
-        .outerjoin(back, back.c.letter == letters.c.id)
-        .where(letters.c.state == State.SENT, letters.c.ended_at.is_not(None))
-    )
-    return [AskedLine(*row) for row in connection.execute(query)]
+    sent = sa.and_(letters.c.state == State.SENT, letters.c.ended_at.is_not(None))
+    with_replies = sa.select(
+        sa.literal(1), letters.c.ended_at, back.c.answered, back.c.acknowledged, back.c.ended
+    ).join(back, back.c.letter == letters.c.id)
+    hour = (letters.c.ended_at // HOUR_US).label("hour")
+    all_hours = sa.select(sa.func.count(), hour).where(sent).group_by(hour)
+    found = [AskedLine(*row) for row in connection.execute(with_replies.where(sent))]
+    without = {row.hour: row[0] for row in connection.execute(all_hours)}
+    for line in found:
+        without[line.sent_us // HOUR_US] -= 1
+    return found + [
+        AskedLine(number, hour * HOUR_US, None, None, None) for hour, number in without.items() if number
+    ]
 
 
 _LINES = sa.select(replies, letters.c.email.label("to")).outerjoin(letters, letters.c.id == replies.c.letter)
