@@ -91,16 +91,7 @@ def keep(connection: sa.Connection, mail: int, reading: Reading, *, received_us:
         "review": reading.review,
     }
     row = {name: _storable(value) for name, value in row.items()}
-    new = sqlite.insert(replies).values(row)
-    decided = replies.c.assigned_at.is_not(None)
-    change: dict[str, Any] = {name: new.excluded[name] for name in row if name != "mail"}
-    for name in ("letter", "matched", "score"):
-        change[name] = sa.case((decided, replies.c[name]), else_=new.excluded[name])
-    looked_at = replies.c.reviewed_at.is_not(None)
-    change["review"] = sa.case((looked_at, ""), else_=new.excluded.review)
-    change["kind"] = sa.case((looked_at, replies.c.kind), else_=new.excluded.kind)
-    written = new.on_conflict_do_update(index_elements=["mail"], set_=change).returning(replies.c.id)
-    return int(connection.execute(written).scalar_one())
+    return int(connection.execute(_KEEP, row).scalar_one())
 
 
 def known(connection: sa.Connection, numbers: Sequence[int]) -> dict[int, tuple[str, int | None]]:
@@ -251,6 +242,21 @@ def asked(connection: sa.Connection) -> list[AskedLine]:
     ]
 
 
+def _keeping() -> sa.Executable:
+    """Return the statement that keeps a reply, and what a person decided about it."""
+    decisions = {"id", "reviewed_at", "assigned_at"}
+    names = [column.name for column in replies.c if column.name not in decisions]
+    new = sqlite.insert(replies).values({name: sa.bindparam(name) for name in names})
+    change: dict[str, Any] = {name: new.excluded[name] for name in names if name != "mail"}
+    for name in ("letter", "matched", "score"):
+        change[name] = sa.case((replies.c.assigned_at.is_not(None), replies.c[name]), else_=change[name])
+    looked_at = replies.c.reviewed_at.is_not(None)
+    change["review"] = sa.case((looked_at, ""), else_=new.excluded.review)
+    change["kind"] = sa.case((looked_at, replies.c.kind), else_=new.excluded.kind)
+    return new.on_conflict_do_update(index_elements=["mail"], set_=change).returning(replies.c.id)
+
+
+_KEEP = _keeping()
 _LINES = sa.select(replies, letters.c.email.label("to")).outerjoin(letters, letters.c.id == replies.c.letter)
 
 
