@@ -400,3 +400,24 @@ def test_run_tells_of_answers_once(replies: Replies) -> None:
     first, second = replies.campaign("run"), replies.campaign("run")
     assert (first.code, first.err) == (0, "1 answer came: `campaign replies list --kind human`\n")
     assert (second.code, second.err) == (0, "")
+
+
+def test_a_letter_that_waits_to_be_sent_again_is_not_when_an_answer_shows_it_arrived(
+    replies: Replies,
+) -> None:
+    """The operator had said "send again"; the answer came first."""
+    replies("resolve", "--resend", "sandbox-drops@office.example")
+    said = replies.fetch(answer(replies.letters["sandbox-drops"], "We have received it."))
+    assert said["settled"] == 1
+    assert replies("send")["sent"] == 0
+    assert replies("status")["letters"]["sent"] == 5
+
+
+def test_two_fetches_at_once_do_not_happen(replies: Replies) -> None:
+    """The second says so, exit 5; a run goes on without."""
+    from pipeline.store.lock import RunLock
+
+    replies("resolve", "--sent", "all")
+    with RunLock(replies.campaign.folder / ".campaign/sandbox.replies.lock", since="now"):
+        assert replies.campaign("replies", "fetch").code == 5
+        assert replies.campaign("run").code == 0
