@@ -60,8 +60,17 @@ def _mx(connection: sa.Connection) -> None:
     )
 
 
+def _spent_by_name_only(connection: sa.Connection) -> None:
+    """What is spent is looked for by name; what is old is looked for once a day."""
+    connection.exec_driver_sql("DROP INDEX spent_start")
+
+
 CAMPAIGN = Schema(tables.CAMPAIGN, tables.migrations, {"001 baseline": _baseline, "002 tallies": _tallies})
-SHARED = Schema(tables.SHARED, tables.shared_migrations, {"001 baseline": _baseline, "002 mx": _mx})
+SHARED = Schema(
+    tables.SHARED,
+    tables.shared_migrations,
+    {"001 baseline": _baseline, "002 mx": _mx, "003 spent by name": _spent_by_name_only},
+)
 
 
 def migrate(connection: sa.Connection, schema: Schema, *, now_us: int) -> Sequence[str]:
