@@ -25,10 +25,11 @@ that is known already makes no second letter, wherever it stands in the list. A 
 moves it to *queued* (`store/queue.py`).
 
 `delivery/supply.py` hands it out when its turn has come: it asks for opt-outs and office hours, and takes
-its place in every pace and quota it falls under (`delivery/limits.py` is the arithmetic, `store/ledger.py`
-keeps the rows). `delivery/parcel.py` makes its envelope for what this relay offers. `delivery/connect.py`
-has opened, secured and logged in; `delivery/session.py` speaks MAIL, RCPT and DATA, and knows at every
-moment how far the letter has come.
+its place in every pace and quota it falls under (`delivery/rules.py`; `delivery/limits.py` is the arithmetic,
+`store/ledger.py` keeps the rows). `delivery/parcel.py` makes its envelope for what this relay offers.
+`delivery/connect.py` has opened, secured and logged in; `delivery/session.py` speaks MAIL, RCPT and DATA, and
+knows at every moment how far the letter has come; `delivery/flow.py` is its quick way for letters to which
+nothing happens.
 
 Then the fence. Before the last octets of the letter, those that end in the final dot, are handed to the
 connection, a row (letter, attempt) must be committed on disk: `store/fence.py`, written by
