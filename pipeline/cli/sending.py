@@ -50,7 +50,7 @@ from pipeline.store.world import (
 )
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from pipeline.store.database import Connection
 
 RESUME = "`campaign resume` lets it go on"
 CALM_GAP_US = 500_000  # a pace slower than two a second needs one connection only
