@@ -27,13 +27,15 @@ from pipeline.replies.collecting import Collected, collect
 from pipeline.replies.kinds import Kind
 from pipeline.replies.mailbox_opening import open_mailbox
 from pipeline.replies.matching import Letters, SentLetter
-from pipeline.replies.reading import Ourselves, Reading, read_reply
+from pipeline.replies.reading import UNREADABLE, Ourselves, Reading, read_reply
 from pipeline.store import notices, replies, strikes
 from pipeline.store.lock import RunLock
 from pipeline.store.mails import Mails, StoredMail, sorted_now, unsorted
+from pipeline.store.operator import write_meta
 from pipeline.store.world import World
 from pipeline.store.written import WrittenLetters, learn
 
+TROUBLE = "mailbox_trouble"  # meta: why the mailbox could not be read, the last time
 BATCH = 50  # mails whose replies are committed together
 WORTH_A_LOOK = frozenset({Kind.HUMAN, Kind.AUTO, Kind.OPTOUT, Kind.UNKNOWN})
 
@@ -86,8 +88,9 @@ def collect_replies(
     with RunLock(path, since=moment(place.clock.now())):
         brought = Brought()
         _fetch(place, world, brought)
-        if again:
-            with world.campaign.writing() as connection:
+        with world.campaign.writing() as connection:
+            write_meta(connection, TROUBLE, brought.trouble.message if brought.trouble is not None else "")
+            if again:
                 replies.sort_again(connection)
         _Sorter(place, world, brought, told).go()
     return brought
@@ -97,8 +100,9 @@ def ourselves(settings: Settings, world: World) -> Ourselves:
     """Return who we are."""
     mailboxes = [settings.author, *settings.forward_to, *([settings.reply_to] if settings.reply_to else [])]
     addresses = {mailbox.address.wire.lower() for mailbox in mailboxes}
-    if "{token}" not in settings.return_path:
-        addresses.add(settings.return_path.lower())
+    addresses.add(settings.return_path.replace("+{token}", "").lower())
+    if settings.mailbox is not None and "@" in (settings.mailbox.user or ""):
+        addresses.add(str(settings.mailbox.user).lower())
     return Ourselves(frozenset(addresses), settings.author.address.domain, world.secret)
 
 
@@ -200,7 +204,7 @@ class _Sorter:
             raise
         except Exception as fault:  # a mail that a reader fails on must not keep the others from being read
             why = f"unreadable: the program failed on it ({type(fault).__name__})"
-            return Reading(Kind.UNKNOWN, (why,)), None, Acts()
+            return Reading(Kind.UNKNOWN, (why,), review=UNREADABLE), None, Acts()
         number = reading.match.letter
         letter = letters.by_number(number) if number is not None else None
         return reading, letter, acts(reading, letter, self._ourselves.addresses)

@@ -153,6 +153,9 @@ def _notes(place: Place, world: World, counts: Counts) -> list[Note]:
         doubts = history.letters_in(connection, [State.IN_DOUBT], most=LISTED)
         failed = history.letters_in(connection, [State.FAILED], most=LISTED)
         left = history.open_attempts(connection)
+        unread = read_meta(connection, "mailbox_trouble")
+    if unread:
+        notes.append(Note("mailbox", f"replies were not fetched: {unread}", "`campaign replies fetch`"))
     if paused:
         notes.append(Note("paused", f"all sending is paused: {paused}", "`campaign resume` lets it go on"))
     if left and not is_held(world.lock_path):

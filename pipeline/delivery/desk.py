@@ -127,7 +127,6 @@ class SendingDesk:
     ) -> State:
         """Hand the result to the journal; return the letter's next state."""
         letter = parcel.letter
-        now = self._clock.now()
         delay = self._schedule.delay_after(letter.deferrals + 1) if verdict.next is Next.LATER else None
         state = _state(verdict, gives_up=delay is None)
         if verdict.next is Next.LATER and delay is None:
@@ -139,7 +138,7 @@ class SendingDesk:
             verdict=verdict.word,
             state=state,
             response=response,
-            due_at=now + timedelta(seconds=delay or 0) if state is State.QUEUED else None,
+            due_at=self._clock.now() + timedelta(seconds=delay or 0) if state is State.QUEUED else None,
             deferred=verdict.next is Next.LATER,
             suppress=letter.recipient_key if verdict.suppress else "",
             note=note,

@@ -8,9 +8,9 @@ same transaction as the fact that moved it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from pipeline.mail.response import Response
 
@@ -40,8 +40,7 @@ class Phase(StrEnum):
     QUIT = "quit"
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(NamedTuple):
     """A queued letter as the store gives it: what is needed to build, pace and send it.
 
     ``attempts`` counts the permissions it has had, ``deferrals`` the temporary refusals that moved it along
@@ -65,8 +64,7 @@ class Letter:
     built_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(NamedTuple):
     """One attempt at one letter, ready for the wire.
 
     ``mail`` and ``rcpt`` are whole command lines without CRLF; ``wire`` is the dot-stuffed content, ending in
@@ -84,8 +82,7 @@ class Parcel:
     built_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What became of one attempt: the fact, and where the letter goes from here.
 
     ``response`` is None where the server did not answer. ``due_at`` counts only for QUEUED; ``deferred`` says

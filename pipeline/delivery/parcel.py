@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from pipeline.delivery.connect import Offer
 from pipeline.delivery.letter import Letter, Parcel
@@ -26,8 +27,7 @@ class Unfit(Exception):
     """The relay cannot take this letter as it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Composed:
+class Composed(NamedTuple):
     """A letter's bytes (CRLF, not dot-stuffed) and the moment in its Date."""
 
     content: bytes

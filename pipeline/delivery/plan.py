@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipeline.mail.identity import base32, message_id
 from pipeline.recipients.cells import Cells
@@ -20,8 +20,7 @@ FIRST_ROUND = 0
 CAMPAIGN_ITSELF = ""  # the signatory key when the campaign writes in its own name
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedLetter:
+class PlannedLetter(NamedTuple):
     """What the store needs of a row: its identity, and what today's letter is made from."""
 
     recipient: str

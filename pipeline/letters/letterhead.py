@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipeline.letters.message import (
     LONGEST_LINE,
@@ -38,8 +39,7 @@ _TEXT = {how: part_header(b"plain", how) for how in (b"quoted-printable", b"7bit
 _HTML = {how: part_header(b"html", how) for how in (b"quoted-printable", b"7bit", b"8bit")}
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What is open in a letter's header; ``date`` and ``unsubscribe`` are values of their fields."""
 
     to_name: str

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from jinja2 import nodes
 
@@ -27,8 +28,7 @@ MARKS = ("\ue000", "\ue001")  # what stands for values is tried with both: a tex
 _ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|  ")
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(NamedTuple):
     """A letter's words before Markdown is read; ``values`` go into the places of ``markdown``, in order."""
 
     subject: str

@@ -27,6 +27,7 @@ from pipeline.replies.sorting import sort_mail
 from pipeline.replies.text import Attachment, ReplyText, new_text
 from pipeline.replies.traces import traces, traces_of_forwarded
 
+UNREADABLE = "unreadable"  # for a person to look at
 OWN_LETTER = "it is a letter of ours, come back"
 OWN_NOTICE = "it is a notice of ours, come back"
 NO_MATCH = Match(None)
@@ -79,7 +80,9 @@ def read_reply(raw: bytes, letters: Letters, ourselves: Ourselves, *, missing: s
     mail = read_mail(raw)
     verdict = sort_mail(mail, raw)
     if missing:
-        verdict = Verdict(Kind.UNKNOWN, (f"unreadable: {missing}",))
+        verdict = Verdict(Kind.UNKNOWN, (f"unreadable: {missing}",), review=UNREADABLE)
+    elif mail.unreadable:
+        verdict = replace(verdict, review=UNREADABLE)
     reading = replace(_reading(mail, verdict), match=NO_MATCH)
     if own := _our_own(mail, letters, ourselves):
         return replace(reading, kind=Kind.UNKNOWN, review="", ours=True, why=own.why, match=own)

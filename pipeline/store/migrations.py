@@ -102,6 +102,11 @@ def _strikes(connection: sa.Connection) -> None:
     )
 
 
+def _spent_by_name_only(connection: sa.Connection) -> None:
+    """What is spent is looked for by name; what is old is looked for once a day."""
+    connection.exec_driver_sql("DROP INDEX spent_start")
+
+
 CAMPAIGN = Schema(
     tables.CAMPAIGN,
     tables.migrations,
@@ -115,7 +120,12 @@ CAMPAIGN = Schema(
 SHARED = Schema(
     tables.SHARED,
     tables.shared_migrations,
-    {"001 baseline": _baseline, "002 mx": _mx, "003 strikes": _strikes},
+    {
+        "001 baseline": _baseline,
+        "002 mx": _mx,
+        "003 spent by name": _spent_by_name_only,
+        "004 strikes": _strikes,
+    },
 )
 
 

@@ -272,7 +272,6 @@ spent = sa.Table(
     sa.Column("count", sa.Integer, nullable=False),
     sqlite_with_rowid=False,
 )
-sa.Index("spent_start", spent.c.start)
 
 holds = sa.Table(
     "holds",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -236,4 +235,4 @@ def rows(*names: str, domain: str = "office.example") -> str:
 
 def at_attempt(letter: Letter, attempts: int) -> Letter:
     """Return the letter as it is read after so many permissions."""
-    return replace(letter, attempts=attempts)
+    return letter._replace(attempts=attempts)

@@ -156,6 +156,7 @@ def test_what_cannot_be_read_is_kept_as_unknown_and_the_next_mail_goes_on(replie
     assert said["replies"] == {"human": 1, "unknown": 1}
     (unknown,) = replies("replies", "list", "--kind", "unknown")["replies"]
     assert unknown["why"][0].startswith("unreadable: ")
+    assert unknown["review"] == "unreadable"
 
 
 def test_our_own_letter_that_comes_back_is_no_reply(replies: Replies) -> None:
@@ -390,7 +391,9 @@ def test_run_sends_though_the_mailbox_cannot_be_read_and_tells_it_once(replies: 
     first, second = replies.campaign(*run), replies.campaign(*run)
     assert "nowhere" in first.err
     assert second.err == ""
-    assert replies("status")["letters"]["sent"] == 6
+    status = replies("status")
+    assert status["letters"]["sent"] == 6
+    assert [problem["code"] for problem in status["problems"]] == ["mailbox"]
 
 
 def test_run_tells_of_answers_once(replies: Replies) -> None:

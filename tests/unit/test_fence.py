@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,13 +103,13 @@ def test_a_planned_letter_gets_no_permission(bench: Bench) -> None:
     """Only a released letter may go."""
     bench.plan(rows("ada", "bob", "eve"))
     released = bench.letter()
-    assert not bench.permit(parcel(replace(released, id=3)))
+    assert not bench.permit(parcel(released._replace(id=3)))
     assert bench.state(3) is State.PLANNED
 
 
 def test_a_letter_that_does_not_exist_gets_no_permission(bench: Bench) -> None:
     """A number from nowhere makes no row."""
-    assert not bench.permit(parcel(replace(bench.letter(), id=99)))
+    assert not bench.permit(parcel(bench.letter()._replace(id=99)))
 
 
 def test_a_letter_cancelled_after_it_was_read_gets_no_permission(bench: Bench) -> None:

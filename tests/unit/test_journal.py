@@ -7,7 +7,6 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -256,7 +255,7 @@ async def test_results_keep_their_order_over_a_failed_commit(bench: Bench) -> No
 
 async def test_a_dead_address_is_suppressed_before_its_result_is_written(bench: Bench) -> None:
     """If only one of the two gets to the disk, it is the suppression."""
-    refused = replace(result(1, UNKNOWN_USER), suppress="name1@office.example")
+    refused = result(1, UNKNOWN_USER)._replace(suppress="name1@office.example")
     async with journal_of(bench) as journal:
         assert await journal.permit(parcel(bench.letter()))
         with broken(bench.world.campaign.path, "UPDATE ON letters"):
@@ -268,7 +267,7 @@ async def test_a_dead_address_is_suppressed_before_its_result_is_written(bench: 
 
 async def test_a_result_waits_while_its_suppression_cannot_be_written(bench: Bench) -> None:
     """The letter does not become failed before its address is on the list."""
-    refused = replace(result(1, UNKNOWN_USER), suppress="name1@office.example")
+    refused = result(1, UNKNOWN_USER)._replace(suppress="name1@office.example")
     clock = FakeClock()
     async with journal_of(bench, clock) as journal:
         assert await journal.permit(parcel(bench.letter()))
@@ -284,7 +283,7 @@ async def test_a_result_waits_while_its_suppression_cannot_be_written(bench: Ben
 
 async def test_a_fault_of_our_own_denies_and_does_not_stop_the_writer(bench: Bench) -> None:
     """Whatever goes wrong in a commit, nobody waits for ever and nothing is permitted."""
-    naive = replace(parcel(bench.letter()), built_at=START.replace(tzinfo=None))
+    naive = parcel(bench.letter())._replace(built_at=START.replace(tzinfo=None))
     async with journal_of(bench) as journal:
         assert not await journal.permit(naive)
         assert journal.trouble is not None

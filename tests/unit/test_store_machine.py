@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from unittest import TestCase
@@ -113,8 +112,8 @@ class Store(RuleBasedStateMachine):
     @rule(wanted=parcels, ahead=st.integers(0, 2))
     def send_what_was_read_long_ago(self, wanted: Parcel, ahead: int) -> None:
         """Ask with a stale parcel, under its own number or a later one, twice in one commit."""
-        stale = replace(wanted, attempt=wanted.attempt + ahead)
-        self.at_relay |= self.bench.write([stale, stale, replace(stale, attempt=stale.attempt + 1)]).granted
+        stale = wanted._replace(attempt=wanted.attempt + ahead)
+        self.at_relay |= self.bench.write([stale, stale, stale._replace(attempt=stale.attempt + 1)]).granted
 
     @precondition(lambda self: self.at_relay)
     @rule(answer=answers, heard=usually)

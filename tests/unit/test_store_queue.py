@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -234,7 +233,7 @@ def test_fault_16_a_standing_order_sends_a_doubt_again_once(bench: Bench) -> Non
     queued = []
     for attempt in (1, 2):
         assert bench.permit(parcel(bench.letter()))
-        bench.record(replace(result(1, None, attempt=attempt), verdict=operator.IN_DOUBT))
+        bench.record(result(1, None, attempt=attempt)._replace(verdict=operator.IN_DOUBT))
         with bench.world.campaign.writing() as connection:
             queued.append(operator.resend_doubts(connection, now_us=bench.now_us))
     assert queued == [1, 0]

@@ -479,7 +479,7 @@ async def test_quota_used_up_ends_the_run() -> None:
 
 async def test_quota_of_a_recipient_leaves_that_letter_for_later() -> None:
     """The cap of one official does not stop the letters to others."""
-    same = replace(letter(2), recipient_key="person1@office.example")
+    same = letter(2)._replace(recipient_key="person1@office.example")
     stage = Stage([letter(1), same, letter(3)], Limits(per_recipient=Quota(1, 86_400)))
     async with stage.open() as feed:
         assert await drain(feed) == [1, 3]
