@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +14,7 @@ from pipeline.cli.place import Place
 from pipeline.cli.replies_deciding import assign, review
 from pipeline.cli.replies_fetch import fetch
 from pipeline.cli.replies_list import list_, show
+from pipeline.errors import CampaignError
 
 if TYPE_CHECKING:
     from pipeline.mail.mime import Mail
@@ -69,21 +70,32 @@ def classify(
 
 @contextmanager
 def _which_letter(place: Place) -> Iterator[Callable[[bytes], int | None]]:
-    """Hand out what says which letter a mail answers; without a campaign that has sent letters, none."""
+    """Hand out what says which letter a mail answers; nothing says so where no campaign can be asked."""
+    with ExitStack() as stack:
+        letter_of: Callable[[bytes], int | None] = _nobody
+        with suppress(CampaignError):  # a broken campaign.toml or store: mails are sorted all the same
+            letter_of = _asker(place, stack)
+        yield letter_of
+
+
+def _nobody(_raw: bytes) -> int | None:
+    return None
+
+
+def _asker(place: Place, stack: ExitStack) -> Callable[[bytes], int | None]:
+    """Return what asks the campaign in this folder, if it has sent letters."""
     if not (place.root / "campaign.toml").is_file() or not place.has_store:
-        yield lambda _raw: None
-        return
+        return _nobody
     from pipeline.cli.collecting import ourselves
     from pipeline.cli.suppressions import opened
     from pipeline.replies.reading import read_reply
     from pipeline.store.written import WrittenLetters, learn
 
-    with opened(place) as world:
-        learn(world.campaign)
-        who = ourselves(place.settings, world)
-        with world.campaign.reading() as connection:
-            letters = WrittenLetters(connection)
-            yield lambda raw: read_reply(raw, letters, who).match.letter
+    world = stack.enter_context(opened(place))
+    learn(world.campaign)
+    who = ourselves(place.settings, world)
+    letters = WrittenLetters(stack.enter_context(world.campaign.reading()))
+    return lambda raw: read_reply(raw, letters, who).match.letter
 
 
 def _sorted(paths: list[str]) -> Iterator[tuple[str, bytes, Mail, Verdict]]:

@@ -370,6 +370,15 @@ def test_classify_says_which_letter_in_the_folder_of_a_campaign(replies: Replies
     assert replies("replies", "list")["replies"] == []
 
 
+def test_classify_needs_no_sound_campaign(replies: Replies) -> None:
+    """A broken campaign.toml keeps no mail from being sorted."""
+    path = replies.campaign.folder / "one.eml"
+    path.write_text(answer(replies.letters["ada"], "Yes."), "utf-8")
+    (replies.campaign.folder / "campaign.toml").write_text("[campaign\n")
+    found = replies("replies", "classify", str(path))
+    assert (found["kind"], found["letter"]) == ("human", None)
+
+
 def test_what_came_from_outside_is_made_visible(replies: Replies) -> None:
     """No control character of a stranger reaches the terminal."""
     replies.fetch(answer(replies.letters["ada"], "a\x1b[31mred\x07", Subject="\x1b]0;title\x07Re: x"))
