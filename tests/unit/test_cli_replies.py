@@ -433,3 +433,15 @@ def test_two_fetches_at_once_do_not_happen(replies: Replies) -> None:
     with RunLock(replies.campaign.folder / ".campaign/sandbox.replies.lock", since="now"):
         assert replies.campaign("replies", "fetch").code == 5
         assert replies.campaign("run").code == 0
+
+
+def test_run_collects_before_it_looks_at_the_list(replies: Replies) -> None:
+    """Bad data ends it with 2; the opt-out holds all the same."""
+    replies.box.put(answer(replies.letters["ada"], "stop"))
+    replies.campaign.write(
+        rows="email,name\nnonsense,Nobody\n",
+        config=(replies.campaign.folder / "campaign.toml").read_text(),
+        template=TEMPLATE,
+    )
+    assert replies.campaign("run").code == 2
+    assert replies.suppressed() == {"ada": "optout"}
