@@ -292,6 +292,24 @@ def test_what_comes_back_settles_a_doubt(replies: Replies) -> None:
     assert "In-Reply-To names the letter" in letter["events"][-1]["why"]
 
 
+@pytest.mark.parametrize(
+    ("said", "status", "action"),
+    [
+        ("550 5.1.1 no such user here", "5.1.1", "failed"),
+        ("450 4.2.2 mailbox full", "4.2.2", "delayed"),
+        ("250 2.0.0 ok", "2.0.0", "delivered"),
+    ],
+)
+def test_notices_of_mail_systems_settle_a_doubt_too(
+    replies: Replies, said: str, status: str, action: str
+) -> None:
+    """A bounce, a delay, a delivery notice: the relay had taken the letter."""
+    letter = replies.letters["sandbox-drops"]
+    told = replies.fetch(bounce(letter, "sandbox-drops@office.example", said, status=status, action=action))
+    assert told["settled"] == 1
+    assert replies("status")["letters"]["in_doubt"] == 0
+
+
 def test_likeness_alone_settles_no_doubt(replies: Replies) -> None:
     """Subject and address are what anybody knows."""
     letter = replies.letters["sandbox-drops"]
