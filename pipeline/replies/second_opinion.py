@@ -13,6 +13,8 @@ import logging
 LARGEST = 200_000  # octets
 MOST_LINES = 5_000
 _log = logging.getLogger(__name__)
+# A detector that stumbles over a hostile mail tells the whole traceback to whoever listens; nobody need.
+logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL + 1)
 
 
 def second_opinion(raw: bytes) -> tuple[frozenset[str], frozenset[str]]:

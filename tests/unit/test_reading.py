@@ -16,6 +16,7 @@ from pipeline.replies.acting import acts
 from pipeline.replies.kinds import Kind
 from pipeline.replies.matching import SentLetter
 from pipeline.replies.reading import Ourselves, read_reply
+from pipeline.replies.second_opinion import second_opinion
 from pipeline.store import mails, replies
 from pipeline.store.mails import Mails
 from tests.clocks import START, FakeClock
@@ -108,6 +109,14 @@ def test_a_bomb_takes_less_than_a_second_and_200_megabytes(name: str) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 200_000_000
+
+
+def test_a_detector_that_stumbles_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """No traceback of a library reaches the operator's mail: its opinion is none."""
+    caplog.set_level("ERROR")
+    assert second_opinion(b"Subject: Mail delivery failed\n\nIt could not be delivered.\n")[1] == frozenset()
+    assert second_opinion(b"From: \xff\xfe\nSubject: x\n\nIt could not be delivered.\n")[1] == frozenset()
+    assert caplog.records == []
 
 
 def test_a_mail_of_which_not_all_is_there_is_unreadable_and_still_finds_its_letter() -> None:
