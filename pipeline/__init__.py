@@ -25,10 +25,11 @@ that is known already makes no second letter, wherever it stands in the list. A 
 moves it to *queued* (`store/queue.py`).
 
 `delivery/supply.py` hands it out when its turn has come: it asks for opt-outs and office hours, and takes
-its place in every pace and quota it falls under (`delivery/limits.py` is the arithmetic, `store/ledger.py`
-keeps the rows). `delivery/parcel.py` makes its envelope for what this relay offers. `delivery/connect.py`
-has opened, secured and logged in; `delivery/session.py` speaks MAIL, RCPT and DATA, and knows at every
-moment how far the letter has come.
+its place in every pace and quota it falls under (`delivery/rules.py`; `delivery/limits.py` is the arithmetic,
+`store/ledger.py` keeps the rows). `delivery/parcel.py` makes its envelope for what this relay offers.
+`delivery/connect.py` has opened, secured and logged in; `delivery/session.py` speaks MAIL, RCPT and DATA, and
+knows at every moment how far the letter has come; `delivery/flow.py` is its quick way for letters to which
+nothing happens.
 
 Then the fence. Before the last octets of the letter, those that end in the final dot, are handed to the
 connection, a row (letter, attempt) must be committed on disk: `store/fence.py`, written by
@@ -43,7 +44,13 @@ until a person settles it (`store/operator.py`, `campaign resolve`).
 `delivery/dispatch.py` runs as many sessions as there is work for; `cli/sending.py` wires all this for
 `campaign send` and `campaign run`. `store/history.py` and `report/figures.py` tell where the letters are.
 
-Imports point downwards only: cli, config, then report and store, then delivery, letters, recipients, mail,
-and at the bottom problem, errors and clock. docs/flow.md says this at more length, docs/states.md explains
-the fence.
+What comes back is fetched from a mailbox that is only read (`replies/collecting.py`), kept raw, then read
+(`replies/reading.py`: sorted into one of ten kinds, matched to the letter it answers, its new words found)
+and acted upon in one place (`replies/acting.py`): an opt-out or a dead address holds for the very next
+letter, a doubt is settled. `cli/collecting.py` wires this; `cli/forwarding.py` passes what people write on to
+the organisers.
+
+Imports point downwards only: cli, config, then report and store, then replies, delivery, letters, recipients,
+mail, and at the bottom problem, errors and clock. docs/flow.md says this at more length, docs/states.md
+explains the fence.
 """

@@ -29,10 +29,13 @@ ONE_FILE = {  # a library that does I/O, and the only file that may import it
     "email_validator": "mail/address.py",
     "jinja2": "letters/",
     "markdown_it": "letters/",
+    "nh3": "replies/html.py",
     "pydantic": "config/",
     "sqlalchemy": "store/",
     "sqlite3": "store/",
     "fcntl": "store/lock.py",
+    "imapclient": "replies/mailbox_imap_session.py",
+    "imaplib": "replies/mailbox_imap_wire.py",
     "typer": "cli/",
     "rich": "cli/",
 }

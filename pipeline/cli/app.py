@@ -84,6 +84,7 @@ def _add_commands() -> None:
     from pipeline.cli.init import add as add_init
     from pipeline.cli.pause import add as add_pause
     from pipeline.cli.preview import add as add_preview
+    from pipeline.cli.replies import app as replies
     from pipeline.cli.resend import add as add_resend
     from pipeline.cli.resolve import add as add_resolve
     from pipeline.cli.run import add as add_run
@@ -106,6 +107,7 @@ def _add_commands() -> None:
         add_cancel,
     ):
         add(app)
+    app.add_typer(replies, name="replies", help="What came back.")
     app.add_typer(suppress, name="suppress", help="Addresses that are not to be written to.")
 
 

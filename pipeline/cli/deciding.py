@@ -11,10 +11,11 @@ from pipeline.cli.suppressions import opened
 from pipeline.cli.telling import SCHEMA, counted, moment, next_step, out, out_json
 from pipeline.clock import to_us
 from pipeline.delivery.letter import State
-from pipeline.errors import Unusable
+from pipeline.errors import AlreadyRunning, Unusable
 from pipeline.mail.address import AddressFault, address_key
 from pipeline.store import operator, queue
 from pipeline.store.lock import RunLock
+from pipeline.store.world import World
 
 Decision = Callable[..., int]
 
@@ -76,3 +77,13 @@ def spellings(who: str) -> list[str]:
         return [who, f"<{who}>", address_key(who)]
     except AddressFault:
         return [who, f"<{who}>"]
+
+
+def find_what_a_dead_run_left(place: Place, world: World) -> None:
+    """Put letters in doubt whose run died between permission and answer, unless a run is at work."""
+    now = place.clock.now()
+    try:
+        with RunLock(world.lock_path, since=moment(now)), world.campaign.writing() as connection:
+            queue.recover(connection, now_us=to_us(now))
+    except AlreadyRunning:
+        return

@@ -18,7 +18,7 @@ from pipeline.store import operator, planning, queue, shared
 from pipeline.store.world import World, accept_place, why_not_here
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from pipeline.store.database import Connection
 
 
 def prepare(place: Place, world: World, found: Found) -> None:

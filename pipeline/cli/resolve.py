@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pipeline.cli.options import Json, Quiet, Verbose, Why
 from pipeline.cli.place import Place
 from pipeline.errors import Unusable
-
-if TYPE_CHECKING:
-    from pipeline.store.world import World
 
 
 def add(app: typer.Typer) -> None:
@@ -73,6 +70,7 @@ def resolve(
 
 
 def _list(place: Place, *, json: bool, quiet: bool) -> None:
+    from pipeline.cli.deciding import find_what_a_dead_run_left
     from pipeline.cli.suppressions import opened
     from pipeline.cli.telling import SCHEMA, local_moment, next_step, out, out_json
     from pipeline.delivery.letter import State
@@ -80,7 +78,7 @@ def _list(place: Place, *, json: bool, quiet: bool) -> None:
     from pipeline.store import history
 
     with opened(place) as world:
-        _find_what_a_dead_run_left(place, world)
+        find_what_a_dead_run_left(place, world)
         with world.campaign.reading() as connection:
             doubts = history.letters_in(connection, [State.IN_DOUBT])
             relays = {line.id: history.attempts_of(connection, line.id)[-1].relay for line in doubts}
@@ -119,19 +117,3 @@ def _list(place: Place, *, json: bool, quiet: bool) -> None:
     out("  campaign resolve --sent LETTER...      it was taken: count it as sent")
     out("  campaign resolve --resend LETTER...    it was not: send the same letter again")
     next_step("`campaign resolve --sent ...` or `campaign resolve --resend ...`")
-
-
-def _find_what_a_dead_run_left(place: Place, world: World) -> None:
-    """Put letters in doubt whose run died between permission and answer, unless a run is at work."""
-    from pipeline.cli.telling import moment
-    from pipeline.clock import to_us
-    from pipeline.errors import AlreadyRunning
-    from pipeline.store import queue
-    from pipeline.store.lock import RunLock
-
-    now = place.clock.now()
-    try:
-        with RunLock(world.lock_path, since=moment(now)), world.campaign.writing() as connection:
-            queue.recover(connection, now_us=to_us(now))
-    except AlreadyRunning:
-        return

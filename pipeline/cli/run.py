@@ -6,6 +6,7 @@ has released) is told once, then only in `status`.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +16,7 @@ from pipeline.cli.place import Place, Voice
 from pipeline.errors import AlreadyRunning, CampaignError, ExitCode
 
 if TYPE_CHECKING:
+    from pipeline.cli.collecting import Brought
     from pipeline.cli.summing import Summary
     from pipeline.store.world import World
 
@@ -33,7 +35,7 @@ def run(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Send what is queued and due, within the limits. For cron: silent unless something needs a person."""
+    """Collect replies, send what is queued and due. For cron: silent unless something needs a person."""
     place: Place = context.obj
     voice = Voice(json, level(verbose, quiet))
     if print_cron:
@@ -60,8 +62,14 @@ def run(
 
 
 def run_campaign(place: Place, voice: Voice) -> int:
-    """Do one scheduled run; return the exit code."""
+    """Do one scheduled run; return the exit code.
+
+    Replies come first, so that an opt-out holds for the letters of this very run; whatever becomes of them,
+    letters are sent.
+    """
+    from pipeline.cli.collecting import collect_replies
     from pipeline.cli.folder import Checked, check_folder, refuse_bad
+    from pipeline.cli.forwarding import forward_replies
     from pipeline.cli.preparing import prepare
     from pipeline.cli.sending import Sending, Wishes
     from pipeline.cli.suppressions import opened
@@ -77,13 +85,57 @@ def run_campaign(place: Place, voice: Voice) -> int:
         return checked
 
     with opened(place) as world, RunLock(world.lock_path, since=moment(place.clock.now())):
+        if place.settings.mailbox is not None:
+            with world.campaign.writing() as connection:
+                queue.recover(connection, now_us=to_us(place.clock.now()))
+            with suppress(AlreadyRunning):  # somebody fetches at this moment: then nobody need
+                _tell_replies(collect_replies(place, world), place, world, voice)
         found = look(place, world, check)
         prepare(place, world, found)
         if place.settings.auto_release:
             with world.campaign.writing() as connection:
                 queue.release(connection, now_us=to_us(place.clock.now()))
         summary = Sending(place, world, found.composer, Wishes("run")).go()
-        return _tell(summary, world, voice)
+        code = _tell(summary, world, voice)
+        return forward_replies(place, world, found.composer, summary) or code
+
+
+def _tell_replies(brought: Brought, place: Place, world: World, voice: Voice) -> None:
+    """Say what needs a person of what came back, each thing once."""
+    from pipeline.cli.telling import counted, err, out_json, tell_error
+    from pipeline.replies.kinds import Kind
+
+    notes = []
+    trouble = brought.trouble
+    if (
+        _changed(world, "told_mailbox", trouble.message if trouble is not None else "")
+        and trouble is not None
+    ):
+        if voice.json:
+            notes.append(f"replies: {trouble.message}")
+        else:
+            tell_error(trouble)
+    answers = brought.kinds[Kind.HUMAN]
+    if answers and not place.settings.forward_to:
+        notes.append(f"{counted(answers, 'answer')} came: `campaign replies list --kind human`")
+    if brought.review:
+        notes.append(f"{brought.review} to be looked at: `campaign replies list --review`")
+    for note in notes:
+        if voice.json:
+            out_json({"type": "note", "message": note})
+        else:
+            err(note)
+
+
+def _changed(world: World, name: str, value: str) -> bool:
+    """Remember what was told; say whether it was something else."""
+    from pipeline.store.operator import read_meta, write_meta
+
+    with world.campaign.writing() as connection:
+        before = read_meta(connection, name)
+        if before != value:
+            write_meta(connection, name, value)
+        return before != value
 
 
 def _tell(summary: Summary, world: World, voice: Voice) -> int:

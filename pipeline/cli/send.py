@@ -146,6 +146,7 @@ def send_campaign(
     place: Place, check: Callable[[], Checked], wishes: Wishes, voice: Voice, *, yes: bool
 ) -> int:
     """Check, lock, plan, ask, release, send, tell; return the exit code."""
+    from pipeline.cli.forwarding import forward_replies
     from pipeline.cli.pacing import relay_words
     from pipeline.cli.preparing import prepare
     from pipeline.cli.sending import Sending, is_paused
@@ -168,7 +169,7 @@ def send_campaign(
                 out(f"{place.settings.name}: sending through {relay_words(place.settings.relay)}")
             summary = sending.go(watched(sending.progress, voice, place.clock))
             _tell(summary, world, voice)
-            return int(summary.exit_code)
+            return forward_replies(place, world, found.composer, summary) or int(summary.exit_code)
 
 
 def _release(

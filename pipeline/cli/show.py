@@ -1,4 +1,4 @@
-"""`campaign show WHO`: one recipient or letter: every attempt and response, and why it is in its state."""
+"""`campaign show WHO`: one recipient or letter: attempts, responses, replies, and why it is in its state."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def show(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Tell one letter's story: attempts, answers, state."""
+    """Tell one letter's story: attempts, answers, replies, state."""
     from pipeline.cli.deciding import spellings
     from pipeline.cli.suppressions import opened, suppressed_keys
     from pipeline.cli.telling import SCHEMA, next_step, out, out_json
@@ -91,16 +91,20 @@ def _next(state: str) -> str:
 def _story(world: World, line: LetterLine) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from pipeline.store import history
+    from pipeline.cli.replies_telling import reply_document
+    from pipeline.store import history, replies
 
     with world.campaign.reading() as connection:
         attempts = history.attempts_of(connection, line.id)
         events = history.events_of(connection, line.id)
         sha256 = history.content_hash(connection, line.id)
+        thread = list(replies.listing(connection, replies.Wanted(letters=[line.id])))
     return {
         **asdict(line),
         "state": str(line.state),
         "sha256": sha256,
+        "bounced": any(reply.kind == "bounce" for reply in thread),
+        "replies": [reply_document(reply) for reply in thread],
         "attempts": [asdict(attempt) for attempt in attempts],
         "events": [asdict(event) for event in events],
     }
@@ -108,6 +112,7 @@ def _story(world: World, line: LetterLine) -> dict[str, Any]:
 
 def _lines(story: dict[str, Any], place: Place) -> list[str]:
     from pipeline.cli.telling import local_moment, table
+    from pipeline.problem import visible
 
     zone = place.settings.timezone
 
@@ -138,5 +143,36 @@ def _lines(story: dict[str, Any], place: Place) -> list[str]:
             )
         )
     happened += [(local(event["at"]), event["what"], event["why"]) for event in story["events"]]
+    happened += [
+        (local(reply["received_at"]), f"reply {reply['id']}", _reply_words(reply))
+        for reply in story["replies"]
+    ]
     happened.sort(key=lambda row: row[0])
-    return lines + [f"  {text}" for text in table(happened)]
+    lines += [f"  {text}" for text in table(happened)]
+    for reply in story["replies"]:
+        if reply["kind"] in ("human", "optout") and reply["text"]:
+            lines += ["", f"  reply {reply['id']}, {visible(_whose(reply))}:"]
+            lines += [f"    {visible(text)}" for text in reply["text"].splitlines()]
+    return lines
+
+
+def _reply_words(reply: dict[str, Any]) -> str:
+    """Return what a reply is, in a line."""
+    said = next((one["reason"] for one in reply["recipients"] if one["reason"]), "")
+    more = ", ".join(
+        part
+        for part in (
+            reply["form"],
+            str(said),
+            f"case {reply['case']}" if reply["case"] else "",
+            f"until {reply['returns']}" if reply["returns"] else "",
+            f"forwarded by {reply['forwarded_by']}" if reply["forwarded_by"] else "",
+        )
+        if part
+    )
+    return f"{reply['kind']}{f' ({more})' if more else ''} from {_whose(reply)}"
+
+
+def _whose(reply: dict[str, Any]) -> str:
+    name, address = reply["from"]["name"], reply["from"]["address"]
+    return f"{name} <{address}>" if name else address or "nobody"

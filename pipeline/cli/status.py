@@ -13,8 +13,12 @@ from pipeline.cli.place import Place, Voice
 from pipeline.errors import Unusable
 
 if TYPE_CHECKING:
-    from pipeline.report.figures import Note, Standing
+    from datetime import datetime
+
+    from pipeline.report.figures import Back, Note, Standing
+    from pipeline.report.replies import Asked
     from pipeline.store.history import Counts
+    from pipeline.store.replies import AskedLine
     from pipeline.store.world import World
 
 BAR = 30
@@ -82,8 +86,9 @@ async def _draw(place: Place) -> None:
 def read_standing(place: Place) -> Standing:
     """Read where the campaign stands."""
     from pipeline.clock import from_us, to_us
-    from pipeline.report.figures import Standing
-    from pipeline.store import history
+    from pipeline.report.figures import Back, Standing
+    from pipeline.report.replies import reply_figures
+    from pipeline.store import history, replies
     from pipeline.store.lock import is_held
 
     world = place.open_world()
@@ -92,19 +97,43 @@ def read_standing(place: Place) -> Standing:
         with world.campaign.reading() as connection:
             counts = history.counts(connection, now_us=now_us)
             due = history.next_due(connection)
-            replies = history.reply_counts(connection)
+            tally = replies.tally(connection)
+            asked = replies.asked(connection) if tally.kinds else []
         return Standing(
             campaign=place.settings.name,
             world=str(world.name),
             letters=counts.by_state,
             deferred=counts.deferred,
-            replies=replies,
+            replies=tally.kinds,
             next_due=from_us(due) if due is not None else None,
             notes=_notes(place, world, counts),
             running=is_held(world.lock_path),
+            back=Back(
+                tally.unmatched,
+                tally.review,
+                tally.bounced,
+                reply_figures(map(_asked, asked), place.clock.now()) if asked else None,
+            ),
         )
     finally:
         world.close()
+
+
+def _asked(line: AskedLine) -> Asked:
+    """Return letters for the figures."""
+    from pipeline.clock import from_us
+    from pipeline.report.replies import Asked
+
+    def moment(value: int | None) -> datetime | None:
+        return from_us(value) if value is not None else None
+
+    return Asked(
+        from_us(line.sent_us),
+        moment(line.answered_us),
+        moment(line.acknowledged_us),
+        moment(line.ended_us),
+        line.alike,
+    )
 
 
 def _notes(place: Place, world: World, counts: Counts) -> list[Note]:
@@ -124,6 +153,9 @@ def _notes(place: Place, world: World, counts: Counts) -> list[Note]:
         doubts = history.letters_in(connection, [State.IN_DOUBT], most=LISTED)
         failed = history.letters_in(connection, [State.FAILED], most=LISTED)
         left = history.open_attempts(connection)
+        unread = read_meta(connection, "mailbox_trouble")
+    if unread:
+        notes.append(Note("mailbox", f"replies were not fetched: {unread}", "`campaign replies fetch`"))
     if paused:
         notes.append(Note("paused", f"all sending is paused: {paused}", "`campaign resume` lets it go on"))
     if left and not is_held(world.lock_path):
@@ -153,6 +185,7 @@ def _notes(place: Place, world: World, counts: Counts) -> list[Note]:
     for state, listed in ((State.IN_DOUBT, doubts), (State.FAILED, failed)):
         if more := counts.by_state[state] - len(listed):
             notes.append(Note(str(state), f"{str(state).replace('_', ' ')}: and {more} more"))
+    notes += _notices_notes(place, world)
     if name := sync_folder(world.campaign.path):
         notes.append(
             Note(
@@ -162,6 +195,26 @@ def _notes(place: Place, world: World, counts: Counts) -> list[Note]:
             )
         )
     return notes
+
+
+def _notices_notes(place: Place, world: World) -> list[Note]:
+    """Return what is to be known of replies that could not be passed on."""
+    from pipeline.report.figures import Note
+    from pipeline.store import notices
+
+    if not notices.have_notices(world):
+        return []
+    store = notices.open_notices(world, clock=place.clock)
+    try:
+        with store.campaign.reading() as connection:
+            lines = notices.troubles(connection)
+    finally:
+        store.campaign.close()
+    hint = "`campaign replies list` shows what came"
+    return [
+        Note("notice", f"a reply was not surely passed on to {line.email}: {line.why}", hint)
+        for line in lines[:LISTED]
+    ]
 
 
 def status_lines(standing: Standing, place: Place) -> list[str]:
@@ -194,10 +247,49 @@ def status_lines(standing: Standing, place: Place) -> list[str]:
     lines += table(rows)
     if standing.replies:
         lines.append("replies: " + ", ".join(f"{number} {kind}" for kind, number in standing.replies.items()))
+        lines += _back_lines(standing.back)
     if standing.next_due is not None and standing.next_due > place.clock.now():
         lines.append(f"next due: {standing.next_due.astimezone(place.settings.timezone):%Y-%m-%d %H:%M %Z}")
     for note in standing.notes:
         lines.append(f"! {visible(note.message)}" + (f"\n  {note.hint}" if note.hint else ""))
+    return lines
+
+
+def _back_lines(back: Back) -> list[str]:
+    """Return what came back in figures, and what they do not say."""
+    from pipeline.report.replies import Outcome
+
+    lines = []
+    found = back.figures
+    if found is not None:
+        days = f"{found.window.days} days"
+        words = {
+            Outcome.ANSWERED: "answered",
+            Outcome.ACKNOWLEDGED: "acknowledged by a program only",
+            Outcome.WAITING: f"still waiting, sent less than {days} ago",
+            Outcome.SILENT: f"silent for {days} or more",
+            Outcome.UNDELIVERABLE: "bounced or opted out",
+        }
+        parts = [f"{number} {words[kind]}" for kind, number in found.counts.items() if number]
+        lines.append(f"of {found.letters} sent: {', '.join(parts)}")
+        if found.share is not None:
+            share = found.share
+            lines.append(
+                f"answered within {days}: {share.value:.0%} of {share.of}"
+                f" (95 % interval {share.low:.0%} to {share.high:.0%})"
+            )
+        if found.median is not None:
+            median = found.median
+            most = f"{median.high:.1f}" if median.high is not None else "not known yet"
+            lines.append(
+                f"median time to a first answer: {median.days:.1f} days"
+                f" (95 % interval {median.low:.1f} to {most})"
+            )
+        lines += [f"  {note}" for note in found.notes]
+    if back.unmatched:
+        lines.append(f"{back.unmatched} without a letter: `campaign replies list --unmatched`")
+    if back.review:
+        lines.append(f"{back.review} for a person to look at: `campaign replies list --review`")
     return lines
 
 

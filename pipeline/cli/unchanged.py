@@ -28,7 +28,7 @@ from pipeline.store.operator import read_meta, write_meta
 from pipeline.store.world import World
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from pipeline.store.database import Connection
 
 Signatures = dict[str, list[int]]  # by the path of the file
 Files = Signatures | None  # None: not to be relied on

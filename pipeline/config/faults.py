@@ -23,6 +23,7 @@ from pipeline.config.secrets import PLACES_OF_SECRETS, looks_secret
 from pipeline.config.syntax import MOST_PROBLEMS, Source, dotted
 from pipeline.delivery.relay import SAFE_PLACES
 from pipeline.problem import Problem, Severity, visible
+from pipeline.replies.account import MAILBOX_SECRETS
 
 MISSING_HINTS = {
     "key": 'key = "may-day-7f3a", made up once and never changed; `campaign init` writes one',
@@ -30,7 +31,7 @@ MISSING_HINTS = {
     "languages": 'languages = ["en"]',
     "author": 'author = "Solidarity Committee <letters@example.org>"',
 }
-LATER_TABLES = ("replies", "publish")
+LATER_TABLES = ("publish",)
 TYPES = {
     "bool_type": ("must be true or false", "without quotes"),
     "int_type": ("must be a whole number", "without quotes"),
@@ -177,7 +178,8 @@ def take_secrets(faults: Faults, data: dict[str, Any]) -> list[Problem]:
             if _holds_secret(path, key):
                 del table[key]
                 message = f'a secret does not belong in this file: "{visible(key, limit=60)}"'
-                found.append(faults.at((*path, key), "secret-in-file", message, SAFE_PLACES, value=False))
+                places = MAILBOX_SECRETS if path[:1] == ("replies",) else SAFE_PLACES
+                found.append(faults.at((*path, key), "secret-in-file", message, places, value=False))
             elif isinstance(value, dict):
                 waiting.append(((*path, key), value))
             elif isinstance(value, list):

@@ -9,9 +9,11 @@ Limits: the file is at most 256 KiB of UTF-8; a byte order mark is let pass.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
@@ -28,6 +30,7 @@ from pipeline.config.model import (
     LimitsTable,
     RecipientsTable,
     RelayTable,
+    RepliesTable,
     RetryTable,
     StoreTable,
     Table,
@@ -41,6 +44,7 @@ from pipeline.delivery.retry import parse_expires
 from pipeline.errors import BadInput, Unusable
 from pipeline.mail.address import AddressFault, parse_address
 from pipeline.problem import Problem, Severity, errors, visible
+from pipeline.replies.account import Account, Afterwards, MailboxKind
 
 FILE = "campaign.toml"
 LARGEST_FILE = 256 * 1024
@@ -59,8 +63,15 @@ def load_config(root: Path, overrides: Sequence[str] = ()) -> Settings:
     settings, problems = read_config(_read(root / FILE), file=FILE, root=root, overrides=overrides)
     if settings is None:
         raise BadInput(problems)
-    if settings.relay.ca_file is not None and not settings.relay.ca_file.is_file():
-        raise BadInput([Problem(FILE, 0, 0, "no-such-file", "relay.ca_file: there is no such file")])
+    named = {
+        "relay.ca_file": settings.relay.ca_file,
+        "replies.ca_file": settings.mailbox.ca_file if settings.mailbox is not None else None,
+    }
+    missing = [name for name, path in named.items() if path is not None and not path.is_file()]
+    if missing:
+        raise BadInput(
+            [Problem(FILE, 0, 0, "no-such-file", f"{name}: there is no such file") for name in missing]
+        )
     return settings
 
 
@@ -142,11 +153,14 @@ class _Reader:
         relay = self._table("relay", RelayTable)
         limits = self._table("limits", LimitsTable)
         retry = self._table("retry", RetryTable)
+        replies = self._table("replies", RepliesTable)
         store = self._table("store", StoreTable)
         domains = self._domains()
         if relay:
             self._check_relay(relay)
-        if not (campaign and recipients and relay and limits and retry and store):
+        if replies:
+            self._check_replies(replies)
+        if not (campaign and recipients and relay and limits and retry and replies and store):
             return None
         zone = campaign.timezone
         command = relay.password_command
@@ -173,6 +187,11 @@ class _Reader:
             attachment_bytes=limits.attachments,
             schedule=retry.schedule,
             in_doubt=retry.in_doubt,
+            mailbox=_account(replies, root, zone),
+            mailbox_password_file=_below(root, replies.password_file),
+            mailbox_password_command=replies.password_command or (),
+            forward_to=replies.forward_to,
+            forward=replies.forward,
             store_url=_store_url(root, store.url),
             shared=_below(root, store.shared),
             keep_bytes=store.bytes,
@@ -230,21 +249,48 @@ class _Reader:
 
     def _check_relay(self, relay: RelayTable) -> None:
         """Check what the keys of [relay] say about each other."""
-        if relay.password_file is not None and relay.password_command is not None:
-            self._tell_relay("password_command", "give password_file or password_command, not both")
+        self._check_password("relay", relay)
         if relay.url.kind is RelayKind.SANDBOX or relay.url.user is not None:
             return
         if relay.auth is Auth.XOAUTH2:
-            self._tell_relay("auth", "xoauth2 needs a user", 'url = "smtps://user@host"')
+            self._tell("relay", "auth", "xoauth2 needs a user", 'url = "smtps://user@host"')
         for name in ("password_file", "password_command"):
             if getattr(relay, name) is not None and not is_loopback(relay.url.host):
                 words = f"{name} is not used, for the relay's address names no user"
-                self._tell_relay(name, words, 'url = "smtps://user@host"', severity=Severity.WARNING)
+                self._tell("relay", name, words, 'url = "smtps://user@host"', severity=Severity.WARNING)
 
-    def _tell_relay(
-        self, key: str, words: str, hint: str = "", *, severity: Severity = Severity.ERROR
+    def _check_replies(self, replies: RepliesTable) -> None:
+        """Check what the keys of [replies] say about each other."""
+        self._check_password("replies", replies)
+        mailbox = replies.mailbox
+        if mailbox is None:
+            if replies.forward_to:
+                words, hint = "nothing is forwarded without a mailbox", 'mailbox = "imaps://user@host/INBOX"'
+                self._tell("replies", "forward_to", words, hint, severity=Severity.WARNING)
+            return
+        if mailbox.kind is MailboxKind.MBOX and replies.after.action is not Afterwards.KEEP:
+            words, hint = (
+                "an mbox file is only read",
+                'after = "keep"; move or delete its mail with a mail program',
+            )
+            self._tell("replies", "after", words, hint)
+        if mailbox.user is not None:
+            return
+        if replies.auth is Auth.XOAUTH2:
+            self._tell("replies", "auth", "xoauth2 needs a user", 'mailbox = "imaps://user@host/INBOX"')
+        for name in ("password_file", "password_command"):
+            if getattr(replies, name) is not None:
+                words = f"{name} is not used, for the mailbox's address names no user"
+                self._tell("replies", name, words, severity=Severity.WARNING)
+
+    def _check_password(self, table: str, said: RelayTable | RepliesTable) -> None:
+        if said.password_file is not None and said.password_command is not None:
+            self._tell(table, "password_command", "give password_file or password_command, not both")
+
+    def _tell(
+        self, table: str, key: str, words: str, hint: str = "", *, severity: Severity = Severity.ERROR
     ) -> None:
-        problem = self.faults.at(("relay", key), "contradiction", words, hint, value=False, severity=severity)
+        problem = self.faults.at((table, key), "contradiction", words, hint, value=False, severity=severity)
         self.problems.append(problem)
 
 
@@ -263,6 +309,36 @@ def _relay(table: RelayTable, root: Path) -> Relay:
         auth=table.auth,
         provider=table.provider,
     )
+
+
+def _account(table: RepliesTable, root: Path, zone: ZoneInfo) -> Account | None:
+    address = table.mailbox
+    if address is None:
+        return None
+    path = _below(root, address.path) if not address.remote else None
+    return Account(
+        kind=address.kind,
+        host=address.host,
+        port=address.port,
+        user=address.user,
+        folder=address.folder,
+        path=path.absolute()
+        if path is not None
+        else None,  # its mark must not depend on where we were started
+        auth=table.auth,
+        ca_file=_below(root, table.ca_file),
+        after=table.after,
+        mail_bytes=table.fetch_limit,
+        since=_beginning(table.since, zone) if table.since is not None else None,
+    )
+
+
+def _beginning(day: date, zone: ZoneInfo) -> datetime | None:
+    """Return when a day begins in a zone; None for one before the calendar's beginning there."""
+    try:
+        return datetime.combine(day, time.min, zone).astimezone(UTC)
+    except OverflowError:
+        return None
 
 
 def _limits(table: LimitsTable, relay: RelayTable, domains: dict[str, str]) -> Limits:

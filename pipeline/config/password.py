@@ -1,12 +1,12 @@
-"""The relay's password or token: from the environment, a file, a command, or systemd; never from
-campaign.toml.
+"""Passwords and tokens of the relay and of the mailbox: from the environment, a file, a command, or systemd;
+never from campaign.toml.
 
 In this order, the first that is there:
 
-    CAMPAIGN_SMTP_PASSWORD                    the environment of this run
-    [relay] password_file                     a file nobody else may read (0600)
-    [relay] password_command                  its first line of output; no shell, 30 seconds
-    $CREDENTIALS_DIRECTORY/smtp_password      a systemd credential (LoadCredential=)
+    CAMPAIGN_SMTP_PASSWORD, CAMPAIGN_IMAP_PASSWORD             the environment of this run
+    [relay] password_file, [replies] password_file             a file nobody else may read (0600)
+    [relay] password_command, [replies] password_command       its first line of output; no shell, 30 seconds
+    $CREDENTIALS_DIRECTORY/smtp_password, .../imap_password    a systemd credential (LoadCredential=)
 
 Contract: I/O at the edge; the only way to the value is `Secret.reveal`. Raises Unusable in plain words that
 never hold the value, nor the command's output.
@@ -21,16 +21,31 @@ import os
 import stat
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config.settings import Settings
 from pipeline.delivery.relay import SAFE_PLACES, Secret
 from pipeline.errors import Unusable
+from pipeline.replies.account import MAILBOX_SECRETS
 
 VARIABLE = "CAMPAIGN_SMTP_PASSWORD"
 CREDENTIAL = "smtp_password"
+MAILBOX_VARIABLE = "CAMPAIGN_IMAP_PASSWORD"
+MAILBOX_CREDENTIAL = "imap_password"
 COMMAND_TIMEOUT_S = 30
 LONGEST = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where one secret may be."""
+
+    variable: str
+    credential: str
+    file: Path | None
+    command: tuple[str, ...]
+    root: Path  # where the command runs
 
 
 def read_password(settings: Settings, *, environ: Mapping[str, str]) -> Secret | None:
@@ -41,16 +56,39 @@ def read_password(settings: Settings, *, environ: Mapping[str, str]) -> Secret |
     """
     if settings.relay.user is None:
         return None
-    if environ.get(VARIABLE):
-        return _secret(environ[VARIABLE], VARIABLE)
-    if settings.password_file is not None:
-        return _from_file(settings.password_file, "password_file", private=True)
-    if settings.password_command:
-        return _from_command(settings)
-    credential = Path(environ.get("CREDENTIALS_DIRECTORY", "")) / CREDENTIAL
-    if environ.get("CREDENTIALS_DIRECTORY") and credential.is_file():
-        return _from_file(credential, f"the systemd credential {CREDENTIAL}", private=False)
+    places = _Places(VARIABLE, CREDENTIAL, settings.password_file, settings.password_command, settings.root)
+    if (found := _first(places, environ)) is not None:
+        return found
     raise Unusable("the relay's address names a user, and there is no password for it", SAFE_PLACES)
+
+
+def read_mailbox_password(settings: Settings, *, environ: Mapping[str, str]) -> Secret | None:
+    """Return the secret for the mailbox's login; None where the mailbox names no user. As `read_password`."""
+    if settings.mailbox is None or settings.mailbox.user is None:
+        return None
+    places = _Places(
+        MAILBOX_VARIABLE,
+        MAILBOX_CREDENTIAL,
+        settings.mailbox_password_file,
+        settings.mailbox_password_command,
+        settings.root,
+    )
+    if (found := _first(places, environ)) is not None:
+        return found
+    raise Unusable("the mailbox's address names a user, and there is no password for it", MAILBOX_SECRETS)
+
+
+def _first(places: _Places, environ: Mapping[str, str]) -> Secret | None:
+    if environ.get(places.variable):
+        return _secret(environ[places.variable], places.variable)
+    if places.file is not None:
+        return _from_file(places.file, "password_file", private=True)
+    if places.command:
+        return _from_command(places)
+    credential = Path(environ.get("CREDENTIALS_DIRECTORY", "")) / places.credential
+    if environ.get("CREDENTIALS_DIRECTORY") and credential.is_file():
+        return _from_file(credential, f"the systemd credential {places.credential}", private=False)
+    return None
 
 
 def _from_file(path: Path, name: str, *, private: bool) -> Secret:
@@ -73,15 +111,15 @@ def _from_file(path: Path, name: str, *, private: bool) -> Secret:
     return _secret(_text(raw, name), name)
 
 
-def _from_command(settings: Settings) -> Secret:
+def _from_command(places: _Places) -> Secret:
     name = "password_command"
     try:
         done = subprocess.run(
-            settings.password_command,
+            places.command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             timeout=COMMAND_TIMEOUT_S,
-            cwd=settings.root,
+            cwd=places.root,
             check=False,
         )
     except subprocess.TimeoutExpired:

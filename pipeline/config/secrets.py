@@ -91,7 +91,7 @@ def _masked_stray(text: str) -> str:
 
 def _masked_url(text: str) -> str:
     """Hide the password in ``url = "scheme://user:password@host"``, however broken."""
-    if not re.search(r"smtp|//|\burl\b", text):
+    if not re.search(r"smtp|imap|//|\burl\b", text):
         return text
     colon = re.search(r":(?!//)", text[text.find("=") + 1 :])
     if colon is None:

@@ -11,12 +11,13 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from pipeline.config.model import CampaignKind, InDoubt
+from pipeline.config.model import CampaignKind, Forward, InDoubt
 from pipeline.delivery.limits import Limits
 from pipeline.delivery.relay import Relay
 from pipeline.delivery.retry import Schedule
 from pipeline.mail.address import Mailbox
 from pipeline.problem import Problem
+from pipeline.replies.account import Account
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,11 @@ class Settings:
     attachment_bytes: int  # all attachments of one letter together
     schedule: Schedule
     in_doubt: InDoubt
+    mailbox: Account | None  # where replies come to; None: nobody looks
+    mailbox_password_file: Path | None
+    mailbox_password_command: tuple[str, ...]  # empty: none
+    forward_to: tuple[Mailbox, ...]  # who gets human replies; no address twice
+    forward: Forward
     store_url: str | None  # sqlite:///ABSOLUTE/PATH; None: .campaign/campaign.db below root
     shared: Path | None  # None: the user's data folder
     keep_bytes: bool

@@ -64,7 +64,8 @@ class Outbox:
 
     def _file(self, envelope: Envelope) -> str:
         content = envelope.content if isinstance(envelope.content, bytes) else b""
-        head = f"Return-Path: <{envelope.mail_from or ''}>\n"
+        sender = (envelope.mail_from or "").strip("<>")  # the null one comes as "<>"
+        head = f"Return-Path: <{sender}>\n"
         head += "".join(f"Delivered-To: {address}\n" for address in envelope.rcpt_tos)
         with self._filing:
             if self._maildir is None:

@@ -157,6 +157,8 @@ class Wire(asyncio.Protocol):
             responses: Sequence[Response] = self._reader.feed(data)
         except ResponseFault as trouble:
             responses, fault = trouble.before, str(trouble)
+        if not fault and self._completes(responses):
+            return
         # Whoever goes on with what is complete writes something new; what came in this chunk came before that
         # and cannot be its answer, so all of it is read first.
         complete: list[Exchange] = []
@@ -169,6 +171,20 @@ class Wire(asyncio.Protocol):
             self.abort(fault)
         for exchange in complete:
             exchange.finish()
+
+    def _completes(self, responses: Sequence[Response]) -> bool:
+        """Finish the one exchange that waits, if these are all its responses and none ends the connection."""
+        if len(self._waiting) != 1:
+            return False
+        exchange = self._waiting[0]
+        if len(responses) != len(exchange.phases) or exchange.responses:
+            return False
+        if any(response.code == 421 for response in responses):
+            return False
+        self._waiting.clear()
+        exchange.responses += responses
+        exchange.finish()
+        return True
 
     def _take(self, response: Response, now: float, complete: list[Exchange]) -> None:
         """Give a response to the exchange that waits for it; one that has all its answers is ``complete``."""

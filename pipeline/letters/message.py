@@ -128,6 +128,24 @@ def build_message(
     return message
 
 
+def build_mixed(head: Head, *, text: str, parts: Sequence[bytes]) -> bytes:
+    """Return a message of plain text and further parts, each whole with its own header and CRLF line ends.
+
+    For notices of ours; letters are what `build_message` writes. Raises MessageFault as it does.
+    """
+    fields = fields_of(head)
+    pieces = [_text_part("plain", text, "qp"), *parts]
+    boundary = _boundary(head.message_id, b"mixed", pieces)
+    try:
+        head_lines = [headers.header(*field) for field in fields]
+    except headers.HeaderFault as fault:
+        raise MessageFault(str(fault)) from fault
+    content_type = _multipart(b"mixed", boundary)
+    message = b"".join((*head_lines, content_type, b"\r\n", _joined(pieces, boundary)))
+    _prove(message, [*(name for name, _ in fields), "Content-Type"])
+    return message
+
+
 def dot_stuff(message: bytes) -> bytes:
     """Return the message as DATA sends it: a dot before each leading dot, CRLF at the end (RFC 5321 4.5.2).
 

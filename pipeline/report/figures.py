@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from pipeline.delivery.letter import State
+from pipeline.report.replies import Outcome, ReplyFigures
 
 SCHEMA = 1  # of `status --json`
 
@@ -22,6 +23,35 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Back:
+    """What came back: replies that answer no letter, or that a person should look at; letters that bounced.
+
+    ``figures`` are of the letters that were sent; None where nothing came back at all.
+    """
+
+    unmatched: int = 0
+    review: int = 0
+    bounced: int = 0
+    figures: ReplyFigures | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Return what `status --json` says of it."""
+        found = self.figures
+        share, median = (found.share, found.median) if found else (None, None)
+        return {
+            "unmatched": self.unmatched,
+            "review": self.review,
+            "bounced": self.bounced,
+            **{str(kind): found.counts[kind] if found else 0 for kind in Outcome},
+            "share": {"value": share.value, "low": share.low, "high": share.high, "of": share.of}
+            if share
+            else None,
+            "median_days": {"days": median.days, "low": median.low, "high": median.high} if median else None,
+            "notes": list(found.notes) if found else [],
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """Where a campaign stands."""
 
@@ -33,6 +63,7 @@ class Standing:
     next_due: datetime | None
     notes: Sequence[Note]
     running: bool = False  # a run is at work now
+    back: Back = field(default_factory=Back)
 
     @property
     def total(self) -> int:
@@ -47,6 +78,7 @@ class Standing:
             "world": self.world,
             "letters": {"total": self.total} | {str(state): number for state, number in self.letters.items()},
             "replies": self.replies,
+            "answers": self.back.document(),
             "next_due": self.next_due,
             "problems": [
                 {"code": note.code, "message": note.message, "hint": note.hint} for note in self.notes
@@ -68,6 +100,8 @@ class Standing:
             return "`campaign send --dry-run`, then `campaign send`"
         if self.letters[State.QUEUED]:
             return "`campaign send`, or let cron do it: `campaign run --print-cron`"
+        if self.back.review:
+            return "`campaign replies list --review` for what a person should look at"
         if self.letters[State.FAILED]:
             return "`campaign show ADDRESS` tells why a letter failed; `campaign resend ADDRESS` tries again"
         return "nothing waits; `campaign show ADDRESS` tells one letter's story"

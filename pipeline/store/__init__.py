@@ -10,6 +10,11 @@
     ledger.py      paces and quotas as rows
     shared.py      suppressions, and which store is at which place
     operator.py    what a person decides: resolve, resend, pause, cancel
+    mails.py       mail that came back, as it was fetched
+    written.py     letters that went out, as the matching of replies asks for them
+    replies.py     what was made of each mail, and what a person decided about it
+    strikes.py     bounces that may mean an address, over all campaigns
+    notices.py     replies passed on: letters in a store of their own
     history.py     counts and stories for `status` and `show`
     lock.py        one run a campaign on this host
 

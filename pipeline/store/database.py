@@ -24,6 +24,7 @@ from pipeline.errors import StoreUnwritable
 from pipeline.store.lock import in_turn
 from pipeline.store.migrations import Schema, migrate
 
+Connection = sa.Connection  # the name of a transaction for those who only hand it on
 BUSY_MS = 30_000
 # The journal of a send is carried over into the file every 16 MB: more seldom than SQLite would, since each
 # time waits for the disk twice.

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from pipeline.clock import from_us
 from pipeline.delivery.letter import State
-from pipeline.store.tables import attempts, contents, events, letters, replies, runs, tallies
+from pipeline.store.tables import attempts, contents, events, letters, runs, tallies
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,6 @@ def open_attempts(connection: sa.Connection) -> int:
     """Return how many attempts are under way - or were, when their run died."""
     query = sa.select(sa.func.count()).select_from(attempts).where(attempts.c.ended_at.is_(None))
     return connection.scalar(query) or 0
-
-
-def reply_counts(connection: sa.Connection) -> dict[str, int]:
-    """Return how many replies came of each kind."""
-    query = sa.select(replies.c.kind, sa.func.count()).group_by(replies.c.kind).order_by(replies.c.kind)
-    return dict(connection.execute(query).all())
 
 
 @dataclass(frozen=True, slots=True)

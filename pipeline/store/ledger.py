@@ -18,6 +18,7 @@ from sqlalchemy.dialects import sqlite
 
 from pipeline.clock import SECOND_US
 from pipeline.delivery.limits import (
+    DAY_S,
     Bucket,
     Limit,
     Pace,
@@ -30,7 +31,7 @@ from pipeline.delivery.limits import (
 )
 from pipeline.delivery.rules import Claim, Refusal
 from pipeline.store.dialect import Prepared, as_rows, rows_of
-from pipeline.store.tables import holds, paces, spent
+from pipeline.store.tables import holds, paces, shared_meta, spent
 
 
 def take(connection: sa.Connection, claims: Sequence[Claim], *, now_us: int) -> Refusal | None:
@@ -91,10 +92,16 @@ def lift(connection: sa.Connection, name: str) -> None:
     connection.execute(sa.delete(holds).where(holds.c.name == name))
 
 
-def forget(connection: sa.Connection, *, now_us: int, after_s: int = 40 * 86_400) -> None:
-    """Drop what no quota can count any more."""
-    connection.execute(sa.delete(spent).where(spent.c.start < now_us - after_s * SECOND_US))
+def forget(connection: sa.Connection, *, now_us: int, after_s: int = 40 * DAY_S) -> None:
+    """Drop what no quota can count any more; once a day, for all of it is looked through."""
     connection.execute(sa.delete(holds).where(holds.c.until < now_us))
+    day = str(now_us // (DAY_S * SECOND_US))
+    name = "forgotten on day"
+    if connection.scalar(sa.select(shared_meta.c.value).where(shared_meta.c.name == name)) == day:
+        return
+    connection.execute(sa.delete(spent).where(spent.c.start < now_us - after_s * SECOND_US))
+    row = sqlite.insert(shared_meta).values(name=name, value=day)
+    connection.execute(row.on_conflict_do_update(index_elements=["name"], set_={"value": row.excluded.value}))
 
 
 class _Page:

@@ -60,8 +60,73 @@ def _mx(connection: sa.Connection) -> None:
     )
 
 
-CAMPAIGN = Schema(tables.CAMPAIGN, tables.migrations, {"001 baseline": _baseline, "002 tallies": _tallies})
-SHARED = Schema(tables.SHARED, tables.shared_migrations, {"001 baseline": _baseline, "002 mx": _mx})
+def _mails(connection: sa.Connection) -> None:
+    """Mail that came back, as it was fetched."""
+    connection.exec_driver_sql("CREATE TABLE mailboxes (name TEXT NOT NULL PRIMARY KEY, mark TEXT NOT NULL)")
+    connection.exec_driver_sql(
+        "CREATE TABLE mails (id INTEGER NOT NULL PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, "
+        "mailbox TEXT NOT NULL, source TEXT NOT NULL, raw BLOB, extent TEXT NOT NULL, size INTEGER NOT NULL, "
+        "flags TEXT NOT NULL, why TEXT NOT NULL, received_at BIGINT, fetched_at BIGINT NOT NULL, "
+        "sorted_at BIGINT)"
+    )
+    connection.exec_driver_sql("CREATE INDEX mails_unsorted ON mails (id) WHERE sorted_at IS NULL")
+
+
+def _replies(connection: sa.Connection) -> None:
+    """What was made of mail that came back. No earlier version wrote to the table it replaces."""
+    connection.exec_driver_sql("DROP TABLE replies")
+    connection.exec_driver_sql(
+        "CREATE TABLE replies (id INTEGER NOT NULL PRIMARY KEY, "
+        "mail INTEGER NOT NULL UNIQUE REFERENCES mails (id), letter INTEGER REFERENCES letters (id), "
+        "kind TEXT NOT NULL, form TEXT NOT NULL, ours BOOLEAN NOT NULL, received_at BIGINT NOT NULL, "
+        "why TEXT NOT NULL, matched TEXT NOT NULL, score INTEGER NOT NULL, tied BOOLEAN NOT NULL, "
+        "candidates TEXT NOT NULL, name TEXT NOT NULL, address TEXT NOT NULL, subject TEXT NOT NULL, "
+        "text TEXT NOT NULL, attachments TEXT NOT NULL, recipients TEXT NOT NULL, "
+        "forwarded_by TEXT NOT NULL, case_number TEXT NOT NULL, returns TEXT NOT NULL, "
+        "review TEXT NOT NULL, reviewed_at BIGINT, assigned_at BIGINT)"
+    )
+    connection.exec_driver_sql("CREATE INDEX replies_letter ON replies (letter)")
+    connection.exec_driver_sql(
+        "CREATE TABLE written (letter INTEGER NOT NULL PRIMARY KEY REFERENCES letters (id), "
+        "recipient TEXT NOT NULL, domain TEXT NOT NULL, subject TEXT NOT NULL, topic TEXT NOT NULL)"
+    )
+    for name in ("recipient", "domain", "topic"):
+        connection.exec_driver_sql(f"CREATE INDEX written_{name} ON written ({name})")
+
+
+def _strikes(connection: sa.Connection) -> None:
+    """Bounces that may mean the address."""
+    connection.exec_driver_sql(
+        "CREATE TABLE strikes (hash TEXT NOT NULL, source TEXT NOT NULL, reason TEXT NOT NULL, "
+        "at BIGINT NOT NULL, PRIMARY KEY (hash, source)) WITHOUT ROWID"
+    )
+
+
+def _spent_by_name_only(connection: sa.Connection) -> None:
+    """What is spent is looked for by name; what is old is looked for once a day."""
+    connection.exec_driver_sql("DROP INDEX spent_start")
+
+
+CAMPAIGN = Schema(
+    tables.CAMPAIGN,
+    tables.migrations,
+    {
+        "001 baseline": _baseline,
+        "002 tallies": _tallies,
+        "003 fetched mail": _mails,
+        "004 replies": _replies,
+    },
+)
+SHARED = Schema(
+    tables.SHARED,
+    tables.shared_migrations,
+    {
+        "001 baseline": _baseline,
+        "002 mx": _mx,
+        "003 spent by name": _spent_by_name_only,
+        "004 strikes": _strikes,
+    },
+)
 
 
 def migrate(connection: sa.Connection, schema: Schema, *, now_us: int) -> Sequence[str]:

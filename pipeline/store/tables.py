@@ -153,18 +153,73 @@ attempts = sa.Table(
 _open = attempts.c.ended_at.is_(None)
 sa.Index("attempts_open", attempts.c.run, sqlite_where=_open)
 
-replies = sa.Table(
-    "replies",  # mail that came back
+mailboxes = sa.Table(
+    "mailboxes",  # how far each mailbox was fetched
+    CAMPAIGN,
+    sa.Column("name", sa.Text, primary_key=True),  # never a secret
+    sa.Column("mark", sa.Text, nullable=False),  # only the mailbox understands it
+)
+
+mails = sa.Table(
+    "mails",  # mail as it was fetched: kept before anything is made of it
     CAMPAIGN,
     sa.Column("id", Id, primary_key=True),
+    sa.Column("sha256", sa.Text, nullable=False, unique=True),  # its fingerprint: fetched twice, kept once
+    sa.Column("mailbox", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),  # where in the mailbox it lay
+    sa.Column("raw", sa.LargeBinary),  # zlib; NULL once erased
+    sa.Column("extent", sa.Text, nullable=False),  # whole, headers, nothing
+    sa.Column("size", sa.Integer, nullable=False),  # of the whole mail, octets
+    sa.Column("flags", sa.Text, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),  # it is not whole
+    sa.Column("received_at", Moment),  # by the mailbox; NULL where it does not say
+    sa.Column("fetched_at", Moment, nullable=False),
+    sa.Column("sorted_at", Moment),  # NULL: waits
+)
+sa.Index("mails_unsorted", mails.c.id, sqlite_where=mails.c.sorted_at.is_(None))
+
+replies = sa.Table(
+    "replies",  # what was made of each mail; made anew when it is sorted again, but for what a person decided
+    CAMPAIGN,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("mail", Id, sa.ForeignKey("mails.id"), nullable=False, unique=True),
     sa.Column("letter", Id, sa.ForeignKey("letters.id")),  # NULL: matched to none
     sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("received_at", Moment, nullable=False),
-    sa.Column("sha256", sa.Text, nullable=False, unique=True),  # of the raw mail: fetched twice, kept once
-    sa.Column("why", sa.Text, nullable=False, default=""),
-    sa.Column("text", sa.Text, nullable=False, default=""),
+    sa.Column("form", sa.Text, nullable=False),  # of an automatic answer
+    sa.Column("ours", sa.Boolean, nullable=False),  # a letter or notice of ours, come back: no reply
+    sa.Column("received_at", Moment, nullable=False),  # of what was passed on: when it was written
+    sa.Column("why", sa.Text, nullable=False),  # JSON list: why it is of its kind
+    sa.Column("matched", sa.Text, nullable=False),  # JSON list: why it is this letter's
+    sa.Column("score", sa.Integer, nullable=False),
+    sa.Column("tied", sa.Boolean, nullable=False),  # by what nobody can guess
+    sa.Column("candidates", sa.Text, nullable=False),  # JSON list of [letter, score]: the holding list
+    sa.Column("name", sa.Text, nullable=False),  # of the author
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),  # the new words
+    sa.Column("attachments", sa.Text, nullable=False),  # JSON list of {name, type, size}
+    sa.Column("recipients", sa.Text, nullable=False),  # JSON list: whom a notification speaks of
+    sa.Column("forwarded_by", sa.Text, nullable=False),  # who passed it on: unverified
+    sa.Column("case_number", sa.Text, nullable=False),
+    sa.Column("returns", sa.Text, nullable=False),  # the day an absence names
+    sa.Column("review", sa.Text, nullable=False),  # what a person should look at
+    sa.Column("reviewed_at", Moment),  # a person has decided: sorting again asks no more
+    sa.Column("assigned_at", Moment),  # a person has said which letter it answers: sorting again keeps it
 )
 sa.Index("replies_letter", replies.c.letter)
+
+written = sa.Table(
+    "written",  # letters that went out, as a mail that came back may speak of them; made when mail is sorted
+    CAMPAIGN,
+    sa.Column("letter", Id, sa.ForeignKey("letters.id"), primary_key=True, autoincrement=False),
+    sa.Column("recipient", sa.Text, nullable=False),  # its key
+    sa.Column("domain", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),  # "" where bytes are not kept
+    sa.Column("topic", sa.Text, nullable=False),  # the subject as `replies/subject.py` compares it
+)
+sa.Index("written_recipient", written.c.recipient)
+sa.Index("written_domain", written.c.domain)
+sa.Index("written_topic", written.c.topic)
 
 events = sa.Table(
     "events",  # what a person decided, and what the program did unasked; nothing here is ever changed
@@ -217,7 +272,6 @@ spent = sa.Table(
     sa.Column("count", sa.Integer, nullable=False),
     sqlite_with_rowid=False,
 )
-sa.Index("spent_start", spent.c.start)
 
 holds = sa.Table(
     "holds",
@@ -243,5 +297,15 @@ mx = sa.Table(
     sa.Column("domain", sa.Text, primary_key=True),  # A-labels
     sa.Column("mail", sa.Text, nullable=False),  # does it take mail, in the words of `recipients/mx.py`
     sa.Column("until", Moment, nullable=False),  # the answer holds no longer
+    sqlite_with_rowid=False,
+)
+
+strikes = sa.Table(
+    "strikes",  # bounces that may mean the address; counted over all campaigns, forgotten at a sign of life
+    SHARED,
+    sa.Column("hash", sa.Text, primary_key=True),  # HMAC of the address key
+    sa.Column("source", sa.Text, primary_key=True),  # the store and mail it came from: counted once
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("at", Moment, nullable=False),
     sqlite_with_rowid=False,
 )

@@ -36,6 +36,7 @@ COMMANDS = {  # DESIGN.md, section 6, as far as it is built
     "pause": (),
     "resume": (),
     "cancel": ("WHO",),
+    "replies classify": (),
     "suppress list": (),
     "suppress add": (),
     "suppress remove": ("--why",),
@@ -64,7 +65,11 @@ def test_no_line_of_the_command_list_is_cut(
 ) -> None:
     """Each command is told in words that fit."""
     monkeypatch.setenv("COLUMNS", columns)
-    for text in (campaign("--help").out, campaign("suppress", "--help").out):
+    for text in (
+        campaign("--help").out,
+        campaign("suppress", "--help").out,
+        campaign("replies", "--help").out,
+    ):
         commands = text.split("Commands:\n")[1].split("\n\n")[0].splitlines()
         assert [line for line in commands if line.endswith("...") or len(line) > int(columns)] == []
 

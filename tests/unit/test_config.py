@@ -18,6 +18,7 @@ from pipeline.delivery.relay import Auth, BodyEncoding, Pipelining, Provider, Re
 from pipeline.delivery.retry import DEFAULT_SCHEDULE
 from pipeline.errors import BadInput, Unusable
 from pipeline.problem import Problem, Severity, shown
+from pipeline.replies.account import Account, After, Afterwards, MailboxKind
 
 ROOT = Path("/campaign")
 SMALLEST = """\
@@ -66,6 +67,7 @@ def test_the_smallest_file_goes_to_the_sandbox() -> None:
     assert (found.attachment_bytes, found.keep_bytes) == (10_000_000, True)
     assert (found.store_url, found.shared, found.expires) == (None, None, None)
     assert (found.auto_release, found.attachments, found.warnings) == (False, (), ())
+    assert (found.mailbox, found.forward_to, found.mailbox_password_command) == (None, (), ())
 
 
 def test_every_key_is_read() -> None:
@@ -106,6 +108,15 @@ def test_every_key_is_read() -> None:
         [retry]
         schedule = "5m 1h"
         in_doubt = "resend"
+        [replies]
+        mailbox = "imap://me%40example.org@imap.example.org:1143/Campaigns/R%C3%A9ponses"
+        password_command = "pass show imap"
+        auth = "xoauth2"
+        ca_file = "imap-ca.pem"
+        forward_to = ["Organisers <organisers@example.org>", "second@example.org"]
+        after = "move:Campaigns/Done"
+        fetch_limit = "5MB"
+        since = 2027-03-01
         [store]
         url = "sqlite:///data/store.db"
         shared = "/var/lib/campaign"
@@ -133,6 +144,21 @@ def test_every_key_is_read() -> None:
         Auth.XOAUTH2,
     )
     assert found.password_file == ROOT / "relay.password"
+    assert found.mailbox == Account(
+        MailboxKind.IMAP,
+        "imap.example.org",
+        1143,
+        "me@example.org",
+        "Campaigns/Réponses",
+        None,
+        Auth.XOAUTH2,
+        ROOT / "imap-ca.pem",
+        After(Afterwards.MOVE, "Campaigns/Done"),
+        5_000_000,
+        datetime(2027, 2, 28, 23, tzinfo=UTC),
+    )
+    assert found.mailbox_password_command == ("pass", "show", "imap")
+    assert [one.address.wire for one in found.forward_to] == ["organisers@example.org", "second@example.org"]
     assert found.limits.relay == Pace(50, 300)
     assert found.limits.day == Quota(400, 86400)
     assert dict(found.limits.domains) == {"gmail.com": Quota(20, 3600), "xn--e1afmkfd.example": Pace(1, 60)}
@@ -347,7 +373,10 @@ def test_the_sample_holds_every_key_with_its_help() -> None:
         assert set(data[name]) == set(model.model_fields)
         assert all(field.description for field in model.model_fields.values())
     _, problems = read(whole)
-    assert [one.code for one in problems if one.severity is Severity.ERROR] == ["contradiction"]
+    assert [one.code for one in problems if one.severity is Severity.ERROR] == [
+        "contradiction",  # [relay]: two places for a password
+        "contradiction",  # [replies]: the same
+    ]
 
 
 def test_the_samples_lines_fit_a_terminal() -> None:
@@ -437,3 +466,47 @@ def test_whatever_the_secret_it_is_not_shown(line: str, secret: str) -> None:
     _, problems = read(SMALLEST + "[relay]\n" + line.format(secret) + "\n")
     assert problems
     assert not any(part in shown(one) for one in problems for part in ("CAN", "ARY"))
+
+
+# --- replies ------------------------------------------------------------------------------------------
+
+
+def test_one_address_to_forward_to_needs_no_list() -> None:
+    """Most campaigns have one."""
+    found = good(SMALLEST + '[replies]\nmailbox = "maildir:in"\nforward_to = "me@example.org"\n')
+    assert [one.address.wire for one in found.forward_to] == ["me@example.org"]
+
+
+def test_the_path_of_a_mailbox_is_relative_to_the_campaign() -> None:
+    """As every path of the file is."""
+    found = good(SMALLEST + '[replies]\nmailbox = "maildir:in"\n')
+    assert found.mailbox is not None
+    assert (found.mailbox.kind, found.mailbox.path) == (MailboxKind.MAILDIR, ROOT / "in")
+    assert found.mailbox.name == "maildir:/campaign/in"
+
+
+def test_a_mailbox_has_one_name_wherever_the_program_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is remembered of it is found again: by hand, from cron, with and without -C."""
+    monkeypatch.chdir(tmp_path)
+    text = SMALLEST + '[replies]\nmailbox = "maildir:in"\n'
+    roots = (Path(), tmp_path)
+    found = [read_config(text, file="campaign.toml", root=root)[0] for root in roots]
+    names = {one.mailbox.name for one in found if one is not None and one.mailbox is not None}
+    assert names == {f"maildir:{tmp_path}/in"}
+
+
+def test_what_is_of_no_use_without_a_mailbox_is_a_warning() -> None:
+    """The campaign can be sent all the same."""
+    found = good(SMALLEST + '[replies]\nforward_to = "me@example.org"\n')
+    assert [one.code for one in found.warnings] == ["contradiction"]
+
+
+def test_a_ca_file_of_the_mailbox_must_be_there(tmp_path: Path) -> None:
+    """It is said before anything is fetched."""
+    table = '[replies]\nmailbox = "imaps://me@imap.example.org"\nca_file = "ca.pem"\n'
+    (tmp_path / "campaign.toml").write_text(SMALLEST + table, encoding="utf-8")
+    with pytest.raises(BadInput) as caught:
+        load_config(tmp_path)
+    assert [one.message for one in caught.value.problems] == ["replies.ca_file: there is no such file"]

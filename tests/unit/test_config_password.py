@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import Settings, password, read_config, read_password
+from pipeline.config import Settings, password, read_config, read_mailbox_password, read_password
 from pipeline.delivery.relay import Secret
 from pipeline.errors import Unusable
 
@@ -147,3 +147,47 @@ def test_a_relay_without_a_user_needs_none(campaign: Settings) -> None:
     """Nothing is looked for."""
     relay = replace(campaign.relay, user=None)
     assert read_password(replace(campaign, relay=relay), environ={"CAMPAIGN_SMTP_PASSWORD": "x"}) is None
+
+
+# --- the mailbox --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_mailbox(tmp_path: Path) -> Settings:
+    """A campaign whose mailbox wants a login."""
+    text = f'{TEXT}[replies]\nmailbox = "imaps://me@imap.example.org/INBOX"\n'
+    found, _ = read_config(text, file="campaign.toml", root=tmp_path)
+    assert found is not None
+    return found
+
+
+def test_the_mailbox_has_places_of_its_own(with_mailbox: Settings, tmp_path: Path) -> None:
+    """The relay's secret is not the mailbox's."""
+    (tmp_path / "imap_password").write_text("of systemd\n", encoding="utf-8")
+    (tmp_path / "smtp_password").write_text("of the relay\n", encoding="utf-8")
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path), "CAMPAIGN_SMTP_PASSWORD": "of the relay"}
+    assert read_mailbox_password(with_mailbox, environ=environ) == Secret("of systemd")
+    by_command = replace(
+        with_mailbox, mailbox_password_command=(sys.executable, "-c", "print('of the command')")
+    )
+    assert read_mailbox_password(by_command, environ=environ) == Secret("of the command")
+    file = tmp_path / "file"
+    file.touch(mode=0o600)
+    file.write_text("of the file\n", encoding="utf-8")
+    by_file = replace(by_command, mailbox_password_file=file)
+    assert read_mailbox_password(by_file, environ=environ) == Secret("of the file")
+    environ["CAMPAIGN_IMAP_PASSWORD"] = "of the environment"
+    assert read_mailbox_password(by_file, environ=environ) == Secret("of the environment")
+
+
+def test_a_mailbox_without_a_password_is_told_where_to_put_it(with_mailbox: Settings) -> None:
+    """In the mailbox's own words."""
+    with pytest.raises(Unusable, match="the mailbox's address names a user") as caught:
+        read_mailbox_password(with_mailbox, environ={"CAMPAIGN_SMTP_PASSWORD": "x"})
+    places = ("password_file", "password_command", "CAMPAIGN_IMAP_PASSWORD", "imap_password")
+    assert all(place in caught.value.hint for place in places)
+
+
+def test_no_mailbox_needs_no_password(campaign: Settings) -> None:
+    """Nothing is looked for."""
+    assert read_mailbox_password(campaign, environ={"CAMPAIGN_IMAP_PASSWORD": "x"}) is None

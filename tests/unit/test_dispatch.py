@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import cast
 
-from pipeline.delivery.connect import Connection
+import pytest
+
+from pipeline.delivery.connect import Connection, Offer
 from pipeline.delivery.desk import SendingDesk
-from pipeline.delivery.dispatch import Opening, Run
-from pipeline.delivery.letter import Letter, State
-from pipeline.delivery.parcel import Packing
+from pipeline.delivery.dispatch import Bench, Opening, Run
+from pipeline.delivery.letter import Letter, Parcel, State
+from pipeline.delivery.parcel import Packing, Unfit
 from pipeline.delivery.session import Manner
 from pipeline.delivery.supply import Feed, Progress, Stop
+
+BUILT = datetime(2027, 5, 3, tzinfo=UTC)
 
 
 class EndlessFeed:
@@ -69,6 +74,76 @@ def run_of(feed: EndlessFeed, relay: Opening) -> Run:
         manner=Manner.CHAINED,
         connections=3,
     )
+
+
+class Shelf:
+    """A feed that knows which letters come next."""
+
+    def __init__(self, *letters: Letter) -> None:
+        self.letters = list(letters)
+
+    def upcoming(self, most: int) -> list[Letter]:
+        """Return the first."""
+        return self.letters[:most]
+
+
+class Packer:
+    """Packs letters, notes which, and cannot pack those to nobody."""
+
+    def __init__(self) -> None:
+        self.packed: list[int] = []
+
+    def pack(self, letter: Letter, offer: Offer) -> Parcel:
+        """Return a parcel."""
+        self.packed.append(letter.id)
+        if not letter.email:
+            raise Unfit("it is to nobody")
+        return Parcel(letter, letter.attempts + 1, b"", b"", b"", b"", "", BUILT)
+
+
+def letter(number: int, *, attempts: int = 0, email: str = "ada@office.example") -> Letter:
+    """Return a letter."""
+    return Letter(number, "", email, email, "office.example", "en", "", attempts, 0, number, {})
+
+
+def bench_of(*letters: Letter) -> tuple[Bench, Packer]:
+    """Return a bench for letters that come next, and who packs there."""
+    packer = Packer()
+    return Bench(cast("Feed", Shelf(*letters)), cast("Packing", packer), Offer()), packer
+
+
+def test_parcels_are_packed_ahead_and_each_once() -> None:
+    """Whoever needs the first has the next ones packed; those then lie ready."""
+    first, *others = (letter(number) for number in range(1, 5))
+    bench, packer = bench_of(*others)
+    for wanted in (first, *others):
+        assert bench.pack(wanted).letter is wanted
+    assert sorted(packer.packed) == [1, 2, 3, 4]
+
+
+def test_a_parcel_packed_ahead_is_only_for_the_letter_as_it_was() -> None:
+    """A letter that was put off meanwhile and read again has another attempt to make."""
+    bench, _ = bench_of(letter(2))
+    bench.pack(letter(1))
+    assert bench.pack(letter(2, attempts=1)).attempt == 2
+
+
+def test_a_parcel_whose_letter_was_withdrawn_is_forgotten() -> None:
+    """It is nobody's; the letters that come next are packed in its place."""
+    bench, packer = bench_of(letter(2))
+    bench.pack(letter(1))
+    later = letter(3)
+    assert bench.pack(later).letter is later
+    assert packer.packed[-1] == 3
+
+
+def test_a_letter_that_cannot_be_packed_is_told_when_its_turn_has_come() -> None:
+    """Not when it is looked at ahead of it."""
+    nobody = letter(2, email="")
+    bench, _ = bench_of(nobody)
+    bench.pack(letter(1))
+    with pytest.raises(Unfit, match="to nobody"):
+        bench.pack(nobody)
 
 
 async def test_winding_up_does_not_wait_for_a_relay_that_never_greets() -> None:

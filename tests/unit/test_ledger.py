@@ -219,6 +219,45 @@ def test_fault_38_no_burst_however_often_the_clock_is_set_back(limit: Limit, dat
     assert most_in_a_window(moments, limit) <= limit.count
 
 
+@SLOW_DISK
+@given(data=st.data())
+def test_a_batch_gets_what_its_letters_would_get_one_by_one(data: st.DataObject) -> None:
+    """Read once and written once, the answers and the rows are the same; a refusal for all ends the list."""
+    kinds = [
+        Claim("relay", data.draw(limits), "relay", run_wide=True),
+        Claim("office.example", data.draw(limits), "office.example"),
+        *(Claim(f"recipient {n}", Quota(data.draw(st.integers(1, 3)), DAY_S), "recipient") for n in range(3)),
+    ]
+    batches = data.draw(
+        st.lists(st.lists(st.sets(st.sampled_from(range(5))), min_size=1, max_size=8), min_size=1, max_size=6)
+    )
+    steps = data.draw(st.lists(st.floats(0, 0.4), min_size=len(batches), max_size=len(batches)))
+    found: list[list[Refusal | None]] = []
+    rows: list[object] = []
+    for together in (True, False):
+        clock_us, answers = NOW, list[Refusal | None]()
+        with TemporaryDirectory() as folder:
+            common = Database(Path(folder) / "shared.db", (migrations.SHARED,), clock=FakeClock())
+            with common.writing() as connection:
+                for batch, step in zip(batches, steps, strict=True):
+                    clock_us += int(step * DAY_S * SECOND_US)
+                    wanted = [[kinds[kind] for kind in sorted(letter)] for letter in batch]
+                    if together:
+                        answers += ledger.take_in_turn(connection, wanted, now_us=clock_us)
+                        continue
+                    for claims in wanted:
+                        answers.append(refusal := ledger.take(connection, claims, now_us=clock_us))
+                        if refusal is not None and refusal.claim.run_wide:
+                            break
+                rows.append(
+                    [sorted(connection.execute(sa.select(table))) for table in (tables.spent, tables.paces)]
+                )
+            common.close()
+        found.append(answers)
+    assert found[0] == found[1]
+    assert rows[0] == rows[1]
+
+
 def most_in_a_window(moments: list[int], limit: Limit) -> int:
     """Return the most letters any window of the limit's length holds, its end excluded."""
     length = limit.window_s * SECOND_US

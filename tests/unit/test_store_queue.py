@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from pipeline.clock import to_us
 from pipeline.delivery.letter import Phase, State
 from pipeline.delivery.verdict import judge_loss
-from pipeline.store import history, operator, queue
+from pipeline.store import history, operator, queue, replies
 from pipeline.store.tables import letters
 from tests.clocks import START
 from tests.unit.store_support import (
@@ -345,7 +345,7 @@ def test_an_empty_store_counts_nothing(tmp_path: Path) -> None:
     with bench.world.campaign.reading() as connection:
         assert history.counts(connection, now_us=0).total == 0
         assert history.next_due(connection) is None
-        assert history.reply_counts(connection) == {}
+        assert replies.tally(connection) == replies.Tally({}, unmatched=0, review=0, bounced=0)
         assert history.content_hash(connection, 1) is None
     bench.close()
 
