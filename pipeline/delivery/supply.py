@@ -139,6 +139,7 @@ class Feed:
     async def next(self) -> Letter | None:
         """Wait for a letter's turn; None when that is too long for an open connection, or all is done."""
         self._waiters += 1
+        asked: bool | None = None  # once is enough: `fill` and a session would wake each other for ever
         try:
             while (letter := self.next_now()) is None:
                 slow = self._slow_seconds()
@@ -146,7 +147,9 @@ class Feed:
                     return None
                 if not self._ready and (self._over or self._exhausted):
                     return None
-                self._demand.set()
+                if asked is not (slow > 0):
+                    asked = slow > 0
+                    self._demand.set()
                 await self._look_again(slow or None)
         finally:
             self._waiters -= 1
@@ -344,7 +347,8 @@ class Feed:
     def _grant(self, letter: Letter, refusal: Refusal | None) -> None:
         """Make a letter ready, or let it wait for the limit that refused it."""
         if refusal is None:
-            self._ready.append(letter)
+            held = letter.domain in self._held_domains  # since it was looked at
+            (self._unused if held else self._ready).append(letter)
             return
         claim, paced = refusal.claim, isinstance(refusal.claim.limit, Pace)
         if claim.run_wide and (paced or self._rules.follow):
