@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from pipeline.delivery.connect import Connection
+import pytest
+
+from pipeline.delivery import dispatch
+from pipeline.delivery.connect import Connection, Offer
 from pipeline.delivery.desk import SendingDesk
-from pipeline.delivery.dispatch import Opening, Run
+from pipeline.delivery.dispatch import Bench, Opening, Run
 from pipeline.delivery.letter import Letter, State
-from pipeline.delivery.parcel import Packing
+from pipeline.delivery.parcel import Composed, Packing
 from pipeline.delivery.session import Manner
 from pipeline.delivery.supply import Feed, Progress, Stop
+from tests.clocks import START
+from tests.unit.test_supply import letter
 
 
 class EndlessFeed:
@@ -92,3 +97,32 @@ async def test_a_run_that_is_cancelled_while_connecting_is_cancelled() -> None:
     await asyncio.wait([going])
     assert going.cancelled()
     assert relay.given_up == 1
+
+
+class ReadyFeed:
+    """Has letters ready."""
+
+    def __init__(self, ready: list[Letter]) -> None:
+        self.ready = ready
+
+    def upcoming(self, most: int) -> list[Letter]:
+        """Return what comes next."""
+        return self.ready[:most]
+
+
+def test_large_letters_are_not_packed_far_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thirty letters that carry ten megabytes each would not fit into the memory of a small machine."""
+    monkeypatch.setattr(dispatch, "OCTETS_AHEAD", 25)
+    packed: list[int] = []
+
+    def compose(one: Letter, eightbit: bool) -> Composed:
+        packed.append(one.id)
+        return Composed(b"ten octets", START)
+
+    packing = Packing(compose, return_path=lambda _: "letters@example.org", envelope_id=lambda _: "x")
+    first, *others = [letter(number) for number in range(1, 10)]
+    bench = Bench(cast("Feed", ReadyFeed(others)), packing, Offer())
+    assert bench.pack(first).letter is first
+    assert packed == [1, 2, 3]
+    assert bench.pack(others[0]).letter is others[0]
+    assert packed == [1, 2, 3]
