@@ -104,7 +104,7 @@ def is_in_line(place: Place, world: World) -> bool:
 
 
 def _text(place: Place, files: Signatures, carried: Signatures) -> str:
-    overrides = sorted(word for word in place.overrides if not word.startswith(_NOT_PLANNED_FROM))
+    overrides = [word for word in place.overrides if not word.startswith(_NOT_PLANNED_FROM)]  # the last wins
     seen = {"program": version("letter-campaign"), "set": overrides, "files": files, "carried": carried}
     return json.dumps(seen, sort_keys=True)
 

@@ -117,3 +117,11 @@ def test_a_file_changed_just_now_is_not_relied_on(
     for _ in range(2):
         campaign("send", "--limit", "1")
     assert checks == ["checked", "checked"]
+
+
+def test_the_order_of_settings_counts_for_the_last_one_wins(campaign: CommandLine, checks: list[str]) -> None:
+    """The same words in another order are another campaign."""
+    first, second = ("--set", "campaign.name=One"), ("--set", "campaign.name=Two")
+    campaign(*first, *second, "send", "--limit", "1")
+    campaign(*second, *first, "send", "--limit", "1")
+    assert checks == ["checked", "checked"]
