@@ -276,6 +276,25 @@ async def test_barred_address_is_taken_out() -> None:
     assert stage.progress.suppressed == 1
 
 
+async def test_opt_out_is_obeyed_while_letters_wait_for_a_slow_relay() -> None:
+    """A letter that is ready and does not go is asked about again; what it had taken of a quota is given
+    back."""
+    limits = Limits(day=Quota(10, 86_400), per_recipient=None)
+    stage = Stage([letter(1), letter(2), letter(3)], limits)
+    async with stage.open() as feed:
+        first = await feed.next()
+        assert first is not None
+        await quiet()
+        assert [one.id for one in feed.upcoming(10)] == [2, 3]
+        stage.stock.barred["person2@office.example"] = "optout: reply"
+        await stage.passes(3)
+        feed.settled()
+        assert await drain(feed) == [3]
+    assert stage.stock.taken_out == {2: State.SUPPRESSED}
+    assert stage.progress.suppressed == 1
+    assert sum(bucket.count for bucket in stage.stock.buckets["day relay"]) == 2
+
+
 async def test_expired_campaign_sends_nothing() -> None:
     """From campaign.expires on letters are expired one by one."""
     stage = Stage([letter(1), letter(2)], expires=datetime(2027, 5, 3, tzinfo=UTC))
