@@ -124,7 +124,9 @@ def test_what_was_tried_before_is_read_in_bounded_pieces(
     assert len(bench.write(permits).granted) == 5
     bench.record(*(result(number, GREYLISTED) for number in contents))
     monkeypatch.setattr(queue, "FROZEN_AT_ONCE", 700)
-    found, pieces, behind = {}, [], queue.Place()
+    found: dict[int, bytes | None] = {}
+    pieces: list[int] = []
+    behind = queue.Place()
     while True:
         with bench.world.campaign.reading() as connection:
             piece = queue.read_due(connection, now_us=to_us(LATER), behind=behind, most=1_000)
