@@ -6,7 +6,8 @@ the transaction of the planning, by what the file system says of each file: devi
 of change. If all of it is the same, the letters are in line, and there was no error then.
 
 Limits: a file changed within the last moments before it was looked at is not remembered, for a further change
-could leave no trace; nothing is remembered of a list with errors, or of more than 1,000 files.
+could leave no trace; nothing is remembered of a list with errors, of more than 1,000 files, or where
+letters written quickly are not those written plainly (`delivery.compose`): that is found out by each check.
 """
 
 from __future__ import annotations
@@ -82,7 +83,8 @@ def remember(place: Place, connection: Connection, checked: Checked, files: File
     """Write down, in the transaction of the planning, that the letters are in line with ``files``."""
     root = place.settings.root
     carried = None
-    if files is not None and not errors(checked.problems) and len(checked.carried) <= MOST_FILES:
+    certain = not errors(checked.problems) and not checked.composer.differs
+    if files is not None and certain and len(checked.carried) <= MOST_FILES:
         carried = _signatures((root / name for name in sorted(checked.carried)), place.clock.now())
     known = _text(place, files, carried) if files is not None and carried is not None else ""
     write_meta(connection, NAME, known)
@@ -104,7 +106,7 @@ def is_in_line(place: Place, world: World) -> bool:
 
 
 def _text(place: Place, files: Signatures, carried: Signatures) -> str:
-    overrides = sorted(word for word in place.overrides if not word.startswith(_NOT_PLANNED_FROM))
+    overrides = [word for word in place.overrides if not word.startswith(_NOT_PLANNED_FROM)]  # the last wins
     seen = {"program": version("letter-campaign"), "set": overrides, "files": files, "carried": carried}
     return json.dumps(seen, sort_keys=True)
 

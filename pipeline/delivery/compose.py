@@ -59,6 +59,7 @@ class _Kept:
 
     heads: dict[tuple[str, bool], Letterhead | None] = field(default_factory=dict)
     compared: Counter[str] = field(default_factory=Counter)  # letters written both ways, by language
+    differs: bool = False  # they were not the same
     second: datetime = datetime(1, 1, 1, tzinfo=UTC)
     date: bytes = b""
 
@@ -129,6 +130,11 @@ class Composer:
                 return
         self.write_plainly(draft, now=self.clock.now())
 
+    @property
+    def differs(self) -> bool:
+        """Whether `check` gave the quick way up in a language, which a composer made anew would not know."""
+        return self._kept.differs
+
     def write_plainly(self, draft: Draft, *, now: datetime, eightbit: bool = False, mark: str = "") -> bytes:
         """Return what `write` returns, built from nothing and read again: the reference. Raises the same."""
         words = self.render(draft)
@@ -168,6 +174,7 @@ class Composer:
         now = self.clock.now()
         if self._write_quickly(draft, now, "qp", "") not in (None, self.write_plainly(draft, now=now)):
             self.templates.render_always(draft.language)
+            self._kept.differs = True
 
     def _attachments(self, draft: Draft, of_letter: Sequence[str]) -> Sequence[Attachment]:
         cell = draft.values.get("attachments", "")

@@ -25,6 +25,7 @@ from pipeline.delivery.supply import Feed, Progress, Stop
 from pipeline.errors import CampaignError, ExitCode, StoreUnwritable
 
 PACKED_AHEAD = 32  # parcels
+OCTETS_AHEAD = 1_000_000  # of them; letters may carry large files
 
 
 class Opening(Protocol):
@@ -60,10 +61,15 @@ class Bench:
         if parcel is not None and parcel.letter is letter:
             return parcel
         self._packed = {}
+        parcel = self.packing.pack(letter, self.offer)
+        octets = len(parcel.content)
         for other in self.feed.upcoming(PACKED_AHEAD):
+            if octets > OCTETS_AHEAD:
+                break
             with suppress(Unfit):  # that is told when its turn has come
-                self._packed[other.id] = self.packing.pack(other, self.offer)
-        return self.packing.pack(letter, self.offer)
+                self._packed[other.id] = ahead = self.packing.pack(other, self.offer)
+                octets += len(ahead.content)
+        return parcel
 
 
 @dataclass(slots=True)

@@ -35,6 +35,7 @@ READY_S = 0.2  # letters are made ready for so long ahead, at the pace at which 
 MOST_READY = 1_000
 CONNECT_AHEAD_S = 5.0  # a session is opened this long before a slot it will need
 LONGEST_IDLE_S = 30.0  # a connection is not kept open for a wait longer than this
+ASK_AGAIN_S = 1.0  # opt-outs of letters that are ready and do not go are asked for this often
 POLL_S = 1.0  # the operator's pause is looked for this often
 
 
@@ -113,6 +114,7 @@ class Feed:
         self._progress = progress
         self._paced = rules.paced
         self._target = rules.sessions * READY_PER_SESSION  # letters to have ready
+        self._asked_at = clock.monotonic()  # when opt-outs were asked for all that were ready
         self._counted = (clock.monotonic(), 0)  # when letters handed out were counted last, and how many
         self._fresh: deque[Letter] = deque()
         self._aside: list[tuple[int, int, Letter]] = []
@@ -139,6 +141,7 @@ class Feed:
     async def next(self) -> Letter | None:
         """Wait for a letter's turn; None when that is too long for an open connection, or all is done."""
         self._waiters += 1
+        asked: bool | None = None  # once is enough: `fill` and a session would wake each other for ever
         try:
             while (letter := self.next_now()) is None:
                 slow = self._slow_seconds()
@@ -146,7 +149,9 @@ class Feed:
                     return None
                 if not self._ready and (self._over or self._exhausted):
                     return None
-                self._demand.set()
+                if asked is not (slow > 0):
+                    asked = slow > 0
+                    self._demand.set()
                 await self._look_again(slow or None)
         finally:
             self._waiters -= 1
@@ -215,6 +220,7 @@ class Feed:
                 if word := await self._stock.word():
                     self.end(Stop(f"paused: {word}", ExitCode.WAITING, "`campaign resume` lets it go on"))
                 else:
+                    await self._ask_again()
                     await self._fill_once()
         finally:
             self._finished = True
@@ -255,6 +261,21 @@ class Feed:
             for (letter, _), refusal in zip(named, refusals, strict=False):
                 self._grant(letter, refusal)
         self._tell()
+
+    async def _ask_again(self) -> None:
+        """Drop ready letters whose recipients opted out since: a relay may make them wait for long."""
+        now = self._clock.monotonic()
+        if not self._ready or now - self._asked_at < ASK_AGAIN_S:
+            return
+        self._asked_at = now
+        named = [(letter, self._rules.recipient_name(letter.recipient_key)) for letter in self._ready]
+        barred = await self._stock.suppressed([name for _, name in named])
+        for letter, name in named if barred else ():
+            if (why := barred.get(name)) and letter in self._ready:  # not handed out meanwhile
+                self._ready.remove(letter)
+                await self._stock.take_out([letter.id], State.SUPPRESSED, why)
+                await self._stock.put_back(self._rules.claims(letter, name))
+                self._progress.suppressed += 1
 
     async def _return_unused(self) -> list[Letter]:
         """Give back the limits of letters that were ready and will not go; return those letters."""
@@ -344,7 +365,8 @@ class Feed:
     def _grant(self, letter: Letter, refusal: Refusal | None) -> None:
         """Make a letter ready, or let it wait for the limit that refused it."""
         if refusal is None:
-            self._ready.append(letter)
+            held = letter.domain in self._held_domains  # since it was looked at
+            (self._unused if held else self._ready).append(letter)
             return
         claim, paced = refusal.claim, isinstance(refusal.claim.limit, Pace)
         if claim.run_wide and (paced or self._rules.follow):

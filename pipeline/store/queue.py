@@ -9,6 +9,7 @@ import json
 import zlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -18,6 +19,7 @@ from pipeline.store.dialect import Prepared, as_rows, rows_of
 from pipeline.store.operator import IN_DOUBT
 from pipeline.store.tables import attempts, bundles, contents, events, letters, tallies
 
+FROZEN_AT_ONCE = 4_000_000  # octets of messages tried before; there may be files in each
 HOST_GONE = "the program ended between permission and answer"
 
 
@@ -88,7 +90,8 @@ def read_due(
     only: Collection[str] | None = None,
     share: tuple[int, int] = (0, 1),
 ) -> list[tuple[Place, Letter]]:
-    """Return up to ``most`` letters that are due, behind a place in the queue, in order.
+    """Return up to ``most`` letters that are due, behind a place in the queue, in order; none: there are no
+    more. Of messages that were tried before, so many as are not too large together.
 
     ``share`` (which, of how many) leaves to other processes what is theirs: letters are shared out by number.
     """
@@ -106,11 +109,40 @@ def read_due(
     # Two questions and not one: for each of them the index leads straight to the place, without a search.
     for question in _DUE if only is None else _DUE_ONLY:
         rows = question.run(connection, **asked, p_most=most - len(found))
-        found += [(Place(row[-1], row[0]), _letter(*row)) for row in rows]
+        enough = _bounded(rows)
+        frozen = _frozen(connection, enough)
+        found += [(Place(row[-1], row[0]), _letter(frozen.get(row[0]), *row)) for row in enough]
+        if len(enough) < len(rows):
+            break  # the next reading goes on behind the last one
+    return found
+
+
+def _bounded(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return the first rows whose frozen messages together are not too large, at least one."""
+    octets = 0
+    for index, row in enumerate(rows):
+        octets += row[_SIZE] if row[_BUNDLE] is not None else 0
+        if index and octets > FROZEN_AT_ONCE:
+            return rows[:index]
+    return rows
+
+
+def _frozen(connection: sa.Connection, rows: list[tuple[Any, ...]]) -> dict[int, bytes]:
+    """Return the frozen messages by letter; each bundle is unpacked once, and one at a time."""
+    places: dict[int, list[tuple[int, int, int]]] = {}
+    for row in rows:
+        if row[_BUNDLE] is not None:
+            places.setdefault(row[_BUNDLE], []).append((row[0], row[_START], row[_SIZE]))
+    found: dict[int, bytes] = {}
+    for bundle, those in places.items():
+        for (packed,) in _PACKED.run(connection, bundle=bundle):
+            whole = zlib.decompress(packed)
+            found |= {letter: whole[start : start + size] for letter, start, size in those}
     return found
 
 
 def _letter(
+    content: bytes | None,
     number: int,
     message_id: str,
     recipient: str,
@@ -124,15 +156,9 @@ def _letter(
     row: str,
     sha256: str | None,
     built_at: int | None,
-    start: int | None,
-    size: int | None,
-    packed: bytes | None,
-    _due_at: int,
+    *_: object,
 ) -> Letter:
     """Make a letter of what `_due` selects."""
-    content = None
-    if packed is not None and start is not None and size is not None:
-        content = zlib.decompress(packed)[start : start + size]
     return Letter(
         number,
         message_id,
@@ -154,13 +180,12 @@ def _letter(
 def _due(*, only: bool) -> tuple[Prepared, Prepared]:
     """Return the questions for letters due at the time of a place, behind it, and for those due later."""
     of_letter = ("id", "message_id", "recipient", "email", "domain", "language", "timezone", "attempts")
-    kept = (contents.c.sha256, contents.c.built_at, contents.c.start, contents.c.size, bundles.c.packed)
+    kept = (contents.c.sha256, contents.c.built_at, contents.c.start, contents.c.size, contents.c.bundle)
     query = (
         sa.select(
             *(letters.c[name] for name in (*of_letter, "deferrals", "line", "row")), *kept, letters.c.due_at
         )
         .outerjoin(contents, contents.c.letter == letters.c.id)
-        .outerjoin(bundles, bundles.c.id == contents.c.bundle)
         .where(letters.c.state == State.QUEUED)
         .where(letters.c.id % sa.bindparam("p_of") == sa.bindparam("p_which"))
         .order_by(letters.c.due_at, letters.c.id)
@@ -177,6 +202,8 @@ def _due(*, only: bool) -> tuple[Prepared, Prepared]:
 
 
 _DUE, _DUE_ONLY = _due(only=False), _due(only=True)
+_START, _SIZE, _BUNDLE = -4, -3, -2  # where they stand in a row of `_due`
+_PACKED = Prepared(sa.select(bundles.c.packed).where(bundles.c.id == sa.bindparam("bundle")))
 
 
 def take_out(connection: sa.Connection, ids: Iterable[int], state: State, *, why: str, now_us: int) -> int:

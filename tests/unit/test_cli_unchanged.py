@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import folder, unchanged
+from pipeline.delivery.compose import Composer
 from tests.command_line import CONFIG, LIST, TEMPLATE, CommandLine, accepted
 
 ATTACHED = TEMPLATE.replace('name }}"\n', 'name }}"\nattachments = ["statement.txt"]\n', 1)
@@ -117,3 +118,29 @@ def test_a_file_changed_just_now_is_not_relied_on(
     for _ in range(2):
         campaign("send", "--limit", "1")
     assert checks == ["checked", "checked"]
+
+
+def test_the_order_of_settings_counts_for_the_last_one_wins(campaign: CommandLine, checks: list[str]) -> None:
+    """The same words in another order are another campaign."""
+    first, second = ("--set", "campaign.name=One"), ("--set", "campaign.name=Two")
+    campaign(*first, *second, "send", "--limit", "1")
+    campaign(*second, *first, "send", "--limit", "1")
+    assert checks == ["checked", "checked"]
+
+
+def test_letters_that_cannot_be_written_quickly_are_checked_each_time(
+    campaign: CommandLine, checks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check finds out that the quick way differs; a send without it would send what differs."""
+    quickly = Composer._write_quickly
+
+    def wrong(composer: Composer, *arguments: object) -> bytes | None:
+        written = quickly(composer, *arguments)  # type: ignore[arg-type]
+        return written.replace(b"Dear", b"Deer") if written is not None else None
+
+    monkeypatch.setattr(Composer, "_write_quickly", wrong)
+    for _ in range(2):
+        campaign("send", "--limit", "1")
+    assert checks == ["checked", "checked"]
+    letters = [path.read_text() for path in (campaign.folder / ".campaign/outbox/new").iterdir()]
+    assert [letter.count("Dear") for letter in letters] == [2, 2]

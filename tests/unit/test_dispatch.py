@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import cast
 
 import pytest
 
+from pipeline.delivery import dispatch
 from pipeline.delivery.connect import Connection, Offer
 from pipeline.delivery.desk import SendingDesk
 from pipeline.delivery.dispatch import Bench, Opening, Run
 from pipeline.delivery.letter import Letter, Parcel, State
-from pipeline.delivery.parcel import Packing, Unfit
+from pipeline.delivery.parcel import Composed, Packing, Unfit
 from pipeline.delivery.session import Manner
 from pipeline.delivery.supply import Feed, Progress, Stop
-
-BUILT = datetime(2027, 5, 3, tzinfo=UTC)
+from tests.clocks import START
 
 
 class EndlessFeed:
@@ -98,7 +97,7 @@ class Packer:
         self.packed.append(letter.id)
         if not letter.email:
             raise Unfit("it is to nobody")
-        return Parcel(letter, letter.attempts + 1, b"", b"", b"", b"", "", BUILT)
+        return Parcel(letter, letter.attempts + 1, b"", b"", b"", b"", "", START)
 
 
 def letter(number: int, *, attempts: int = 0, email: str = "ada@office.example") -> Letter:
@@ -167,3 +166,21 @@ async def test_a_run_that_is_cancelled_while_connecting_is_cancelled() -> None:
     await asyncio.wait([going])
     assert going.cancelled()
     assert relay.given_up == 1
+
+
+def test_large_letters_are_not_packed_far_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thirty letters that carry ten megabytes each would not fit into the memory of a small machine."""
+    monkeypatch.setattr(dispatch, "OCTETS_AHEAD", 25)
+    packed: list[int] = []
+
+    def compose(one: Letter, eightbit: bool) -> Composed:
+        packed.append(one.id)
+        return Composed(b"ten octets", START)
+
+    packing = Packing(compose, return_path=lambda _: "letters@example.org", envelope_id=lambda _: "x")
+    first, *others = [letter(number) for number in range(1, 10)]
+    bench = Bench(cast("Feed", Shelf(*others)), packing, Offer())
+    assert bench.pack(first).letter is first
+    assert packed == [1, 2, 3]
+    assert bench.pack(others[0]).letter is others[0]
+    assert packed == [1, 2, 3]

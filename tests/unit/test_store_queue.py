@@ -114,6 +114,31 @@ def test_a_letter_is_read_with_its_history(bench: Bench) -> None:
     assert (letter.attempts, letter.deferrals, letter.content) == (1, 1, CONTENT)
 
 
+def test_what_was_tried_before_is_read_in_bounded_pieces(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand letters that carry large files do not fill the memory; each is read all the same, once."""
+    bench.release()
+    contents = {letter.id: b"%d\r\n" % letter.id * 100 for letter in bench.due()}
+    permits = [parcel(letter, content=contents[letter.id]) for letter in bench.due()]
+    assert len(bench.write(permits).granted) == 5
+    bench.record(*(result(number, GREYLISTED) for number in contents))
+    monkeypatch.setattr(queue, "FROZEN_AT_ONCE", 700)
+    found: dict[int, bytes | None] = {}
+    pieces: list[int] = []
+    behind = queue.Place()
+    while True:
+        with bench.world.campaign.reading() as connection:
+            piece = queue.read_due(connection, now_us=to_us(LATER), behind=behind, most=1_000)
+        if not piece:
+            break
+        pieces.append(len(piece))
+        behind = piece[-1][0]
+        found |= {letter.id: letter.content for _, letter in piece}
+    assert pieces == [2, 2, 1]
+    assert found == contents
+
+
 def test_deferred_letters_can_be_made_due(bench: Bench) -> None:
     """`send --now` moves deferred letters and no doubtful ones."""
     bench.release()

@@ -276,6 +276,25 @@ async def test_barred_address_is_taken_out() -> None:
     assert stage.progress.suppressed == 1
 
 
+async def test_opt_out_is_obeyed_while_letters_wait_for_a_slow_relay() -> None:
+    """A letter that is ready and does not go is asked about again; what it had taken of a quota is given
+    back."""
+    limits = Limits(day=Quota(10, 86_400), per_recipient=None)
+    stage = Stage([letter(1), letter(2), letter(3)], limits)
+    async with stage.open() as feed:
+        first = await feed.next()
+        assert first is not None
+        await quiet()
+        assert [one.id for one in feed.upcoming(10)] == [2, 3]
+        stage.stock.barred["person2@office.example"] = "optout: reply"
+        await stage.passes(3)
+        feed.settled()
+        assert await drain(feed) == [3]
+    assert stage.stock.taken_out == {2: State.SUPPRESSED}
+    assert stage.progress.suppressed == 1
+    assert sum(bucket.count for bucket in stage.stock.buckets["day relay"]) == 2
+
+
 async def test_expired_campaign_sends_nothing() -> None:
     """From campaign.expires on letters are expired one by one."""
     stage = Stage([letter(1), letter(2)], expires=datetime(2027, 5, 3, tzinfo=UTC))
@@ -391,6 +410,22 @@ async def test_held_domain_is_left_alone_and_gets_its_quota_back() -> None:
     assert sum(bucket.count for bucket in stage.stock.buckets["day relay"]) == 2
 
 
+async def test_domain_held_while_its_letters_are_made_ready() -> None:
+    """Letters whose limits are being taken at that moment stay as well, and their quota is given back."""
+    stage = Stage([letter(1), letter(2), letter(3, "other.example")], Limits(day=Quota(10, 86_400)))
+    take = stage.stock.take
+
+    async def held_meanwhile(claims: Sequence[Sequence[Claim]]) -> list[Refusal | None]:
+        stage.feed.hold_domain("office.example", "three refusals")
+        return await take(claims)
+
+    stage.stock.take = held_meanwhile  # type: ignore[method-assign]
+    async with stage.open() as feed:
+        assert await drain(feed) == [3]
+    assert dict(stage.progress.left_for_later) == {"office.example is left alone: three refusals": 2}
+    assert sum(bucket.count for bucket in stage.stock.buckets["day relay"]) == 1
+
+
 # -- limits
 
 
@@ -423,6 +458,31 @@ async def test_relay_pace_spaces_letters_evenly() -> None:
     got = await moments(stage, 60)
     assert len(got) == 5
     assert all(10 <= later - before <= 11 for before, later in pairwise(got))
+
+
+async def test_waiting_for_a_slot_is_no_work() -> None:
+    """While nothing may go, the filler looks once a second; it and a waiting session do not keep waking each
+    other."""
+    stage = Stage([letter(n) for n in range(1, 4)], Limits(relay=Pace(6, 60), per_recipient=None))
+    looks = 0
+    word = stage.stock.word
+
+    async def counted() -> str:
+        nonlocal looks
+        looks += 1
+        return await word()
+
+    stage.stock.word = counted  # type: ignore[method-assign]
+    async with stage.open() as feed:
+        assert await feed.next() is not None
+        waiting = asyncio.create_task(feed.next())
+        await quiet()
+        looks = 0
+        await quiet()
+        assert looks == 0
+        await stage.passes(10)
+        assert await waiting is not None
+        assert looks < 30
 
 
 async def test_fault_38_clock_set_back_releases_no_burst() -> None:
