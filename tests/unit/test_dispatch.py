@@ -128,12 +128,14 @@ def test_a_parcel_packed_ahead_is_only_for_the_letter_as_it_was() -> None:
 
 
 def test_a_parcel_whose_letter_was_withdrawn_is_forgotten() -> None:
-    """It is nobody's; the letters that come next are packed in its place."""
-    bench, packer = bench_of(letter(2))
+    """It is nobody's, and does not lie about."""
+    shelf = Shelf(letter(2))
+    bench = Bench(cast("Feed", shelf), cast("Packing", Packer()), Offer())
     bench.pack(letter(1))
+    shelf.letters = []
     later = letter(3)
     assert bench.pack(later).letter is later
-    assert packer.packed[-1] == 3
+    assert bench._packed == {}
 
 
 def test_a_letter_that_cannot_be_packed_is_told_when_its_turn_has_come() -> None:
