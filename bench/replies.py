@@ -19,6 +19,7 @@ import argparse
 import ast
 import csv
 import importlib.util
+import re
 import subprocess
 import sys
 import tarfile
@@ -34,7 +35,7 @@ from pipeline.replies.sorting import sort_mail
 ROOT = Path(__file__).parents[1]
 FETCH_S = 300
 PEOPLE = frozenset({Kind.HUMAN, Kind.OPTOUT})
-DEBIAN = "deb-src http://deb.debian.org/debian bookworm main\n"
+SOURCES = Path("/etc/apt/sources.list.d")
 PARSER = "libmail-deliverystatus-bounceparser-perl"
 
 
@@ -232,10 +233,13 @@ def _from_debian(cache: Path, name: str) -> Path:
     folder = cache / name
     if not folder.exists():
         own = cache / "apt"
-        (own / "lists" / "partial").mkdir(parents=True, exist_ok=True)
-        (own / "src.list").write_text(DEBIAN)
+        for name_of_folder in ("lists/partial", "parts"):
+            (own / name_of_folder).mkdir(parents=True, exist_ok=True)
+        for listed in SOURCES.glob("debian*.sources"):  # where this system has its packages from, as sources
+            text = re.sub(r"^Types:.*$", "Types: deb-src", listed.read_text(), flags=re.MULTILINE)
+            (own / "parts" / listed.name).write_text(text)
         apt = [
-            "apt-get", "-o", f"Dir::Etc::sourcelist={own / 'src.list'}", "-o", "Dir::Etc::sourceparts=-",
+            "apt-get", "-o", "Dir::Etc::sourcelist=-", "-o", f"Dir::Etc::sourceparts={own / 'parts'}",
             "-o", f"Dir::State::lists={own / 'lists'}", "-o", f"Dir::Cache={own}", "-qq",
         ]  # fmt: skip
         _run([*apt, "update"])
