@@ -108,6 +108,7 @@ class Wire(asyncio.Protocol):
         self._fires_at = 0.0
         self._timer: Timer | None = None
         self._room: asyncio.Future[None] | None = None
+        self._out_of_step = False
         self.lost = ""
 
     # -- out
@@ -170,6 +171,8 @@ class Wire(asyncio.Protocol):
         if fault:
             self.abort(fault)
         for exchange in complete:
+            if self._out_of_step:  # one reply too many: nobody can tell which of them answers what
+                exchange.responses.clear()
             exchange.finish()
 
     def _completes(self, responses: Sequence[Response]) -> bool:
@@ -189,6 +192,7 @@ class Wire(asyncio.Protocol):
     def _take(self, response: Response, now: float, complete: list[Exchange]) -> None:
         """Give a response to the exchange that waits for it; one that has all its answers is ``complete``."""
         if not self._waiting:
+            self._out_of_step = response.code != 421
             self.abort(f"said unasked: {response}")
             return
         exchange = self._waiting[0]

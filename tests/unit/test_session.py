@@ -485,3 +485,26 @@ async def test_no_timer_is_left_when_a_session_has_ended() -> None:
     stage.wire.connection_lost(None)
     await stage.task
     assert stage.clock.timers == 0
+
+
+async def test_one_reply_too_many_in_a_packet_makes_all_of_it_worthless() -> None:
+    """A stray 250 in front shifts the answers: ada's refusal would be ben's, and ada would count as sent."""
+    desk = Desk()
+    stage = Stage(Supply("ada", "ben"), desk, Manner.CHAINED)
+    await stage.heard()
+    await stage.says("250 ok", "250 ok", "354 go")
+    assert await stage.says("250 stray", "550 no", "250 ok", "250 ok", "354 go") == b""
+    assert await stage.task is Ending.LOST
+    assert desk.log == ["ada lost at dot", "ben not begun at mail"]
+    assert stage.transport.gone == "aborted"
+
+
+async def test_a_421_behind_the_answers_leaves_them_their_worth() -> None:
+    """The server takes its leave (RFC 5321 3.8); what it said before counts."""
+    desk = Desk()
+    stage = Stage(Supply("ada"), desk, Manner.CHAINED)
+    await stage.heard()
+    await stage.says("250 ok", "250 ok", "354 go")
+    await stage.says("250 ok", "421 bye")
+    await stage.task
+    assert desk.log == ["ada dot 250"]
