@@ -40,7 +40,7 @@ def prepare(place: Place, world: World, found: Found) -> None:
         settle_standing_orders(place, connection, freed=freed, now_us=now_us)
         if found.checked is not None:
             bring_in_line(place, world, found.checked, connection, now_us=now_us)
-            unchanged.remember(place, connection, found.checked, found.files)
+            unchanged.remember(place, connection, found)
 
 
 def no_longer_suppressed(world: World) -> list[int]:

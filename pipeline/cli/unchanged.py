@@ -46,12 +46,13 @@ class Found:
     """A campaign as it was found: what writes its letters, and the check; None where nothing has changed
     since the letters were brought in line with it.
 
-    ``files`` is what the file system said before the check.
+    ``files`` is what the file system said before the check, which began at ``began``.
     """
 
     composer: Composer
     checked: Checked | None = None
     files: Files = None
+    began: datetime | None = None
 
 
 def look(place: Place, world: World | None, check: Callable[[], Checked]) -> Found:
@@ -61,9 +62,9 @@ def look(place: Place, world: World | None, check: Callable[[], Checked]) -> Fou
     """
     if world is not None and is_in_line(place, world):
         return Found(composer_of(place.settings, place.clock))
-    files = looked_at(place)
+    files, began = looked_at(place), place.clock.now()
     checked = check()
-    return Found(checked.composer, checked, files)
+    return Found(checked.composer, checked, files, began)
 
 
 def looked_at(place: Place) -> Files:
@@ -79,14 +80,18 @@ def looked_at(place: Place) -> Files:
     return {**config, **others} if config is not None and others is not None else None
 
 
-def remember(place: Place, connection: Connection, checked: Checked, files: Files) -> None:
-    """Write down, in the transaction of the planning, that the letters are in line with ``files``."""
-    root = place.settings.root
-    carried = None
-    certain = not errors(checked.problems) and not checked.composer.differs
-    if files is not None and certain and len(checked.carried) <= MOST_FILES:
-        carried = _signatures((root / name for name in sorted(checked.carried)), place.clock.now())
-    known = _text(place, files, carried) if files is not None and carried is not None else ""
+def remember(place: Place, connection: Connection, found: Found) -> None:
+    """Write down, in the transaction of the planning, that the letters are in line with what was found.
+
+    Which files letters carry is known after the check only; so they must not have changed since it began.
+    """
+    root, checked, files = place.settings.root, found.checked, found.files
+    known = ""
+    if checked is not None and files is not None and found.began is not None:
+        certain = not errors(checked.problems) and not checked.composer.differs
+        if certain and len(checked.carried) <= MOST_FILES:
+            carried = _signatures((root / name for name in sorted(checked.carried)), found.began)
+            known = _text(place, files, carried) if carried is not None else ""
     write_meta(connection, NAME, known)
 
 
@@ -106,9 +111,14 @@ def is_in_line(place: Place, world: World) -> bool:
 
 
 def _text(place: Place, files: Signatures, carried: Signatures) -> str:
-    overrides = [word for word in place.overrides if not word.startswith(_NOT_PLANNED_FROM)]  # the last wins
+    overrides = [word for word in place.overrides if _counts(word)]  # in their order, for the last one wins
     seen = {"program": version("letter-campaign"), "set": overrides, "files": files, "carried": carried}
     return json.dumps(seen, sort_keys=True)
+
+
+def _counts(override: str) -> bool:
+    """Say whether a setting of the command line has to do with what letters are planned from."""
+    return override.startswith("limits.attachments") or not override.startswith(_NOT_PLANNED_FROM)
 
 
 def _signatures(paths: Iterable[Path], now: datetime) -> Files:

@@ -99,6 +99,8 @@ def test_settings_of_the_command_line_count_as_well(campaign: CommandLine, check
     assert checks == ["checked"]
     campaign("--set", "campaign.author=Others <others@example.org>", "send", "--limit", "1")
     assert checks == ["checked", "checked"]
+    campaign("--set", "limits.attachments=10MB", "send", "--limit", "1")
+    assert checks == ["checked"] * 3
 
 
 def test_a_list_with_errors_is_looked_at_every_time(campaign: CommandLine, checks: list[str]) -> None:
