@@ -230,8 +230,19 @@ def _nobody(mail: Mail, whence: Origin) -> Verdict | None:
 
 
 def _person(mail: Mail) -> Verdict:
+    return sort_words(mail.author, mail.subject, new_text(mail).new)
+
+
+def sort_words(author: tuple[str, str], subject: str, words: str) -> Verdict:
+    """Say what a person's mail is, of which only this is known.
+
+    Args:
+        author: name and address.
+        subject: of the mail.
+        words: what they wrote themselves.
+    """
     why = ("nothing says that a program wrote it",)
-    found: OptOut | None = opt_out(mail, new_text(mail).new)
+    found: OptOut | None = opt_out(author, subject, words)
     if found is None:
         return Verdict(Kind.HUMAN, why)
     if found.certain:
@@ -239,4 +250,4 @@ def _person(mail: Mail) -> Verdict:
     return Verdict(Kind.HUMAN, (*why, found.why), review="optout")
 
 
-__all__ = ["Kind", "Reason", "Verdict", "sort_mail"]
+__all__ = ["Kind", "Reason", "Verdict", "sort_mail", "sort_words"]

@@ -359,6 +359,23 @@ def test_a_reply_that_one_of_us_forwards_counts_as_its_authors(replies: Replies)
     assert (found["kind"], found["review"], replies.suppressed()) == ("human", "optout", {})
 
 
+def test_an_opt_out_in_a_forwarded_block_waits_for_a_person_too(replies: Replies) -> None:
+    """Whether it hangs on the mail or stands in it is the mail program's choice."""
+    block = (
+        "For you.\n\n---------- Forwarded message ---------\nFrom: Ada <ada@office.example>\n"
+        "Subject: Re: The eleven of Velmor, ada\nTo: letters@example.org\n\nPlease stop.\n"
+    )
+    header = {
+        "From": "Committee <letters@example.org>",
+        "To": "letters@example.org",
+        "Subject": "Fwd: her answer",
+    }
+    replies.fetch(mail(header, block))
+    found = replies.only()
+    assert (found["to"], found["kind"], found["review"]) == ("ada@office.example", "human", "optout")
+    assert replies.suppressed() == {}
+
+
 # -- seeing
 
 
