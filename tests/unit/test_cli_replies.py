@@ -100,6 +100,13 @@ def test_the_mailbox_is_only_read(replies: Replies) -> None:
     assert {path: path.read_bytes() for path in replies.box.path.rglob("*") if path.is_file()} == before
 
 
+def test_the_sandbox_takes_no_mail_from_the_real_world(replies: Replies) -> None:
+    """It stays in the mailbox, whatever `after` says: what is stored in the sandbox counts for nobody."""
+    replies.box.put(answer(replies.letters["ada"], "Yes."))
+    assert replies("--set", "replies.after=delete", "replies", "fetch")["fetched"] == 1
+    assert len(list((replies.campaign.folder / "box").glob("*/*"))) == 1
+
+
 def test_an_mbox_does_as_well(replies: Replies) -> None:
     """The same mails out of one file."""
     box = mailbox.mbox(replies.campaign.folder / "box.mbox")
@@ -322,6 +329,19 @@ def test_an_address_that_was_taken_back_is_not_suppressed_by_sorting_again(repli
     replies.fetch(bounce(replies.letters["ada"], "ada@office.example", "550 5.1.1 no such user here"))
     replies("suppress", "remove", "ada@office.example")
     assert replies("replies", "fetch", "--again")["sorted"] == 1
+    assert replies.suppressed() == {}
+
+
+def test_nor_is_one_whose_opt_out_was_laid_beside_another_letter(replies: Replies) -> None:
+    """Which letter it answers is a person's word, too, and no reason to act once more."""
+    replies.fetch(answer(replies.letters["ada"], "stop"), answer(replies.letters["ben"], "stop"))
+    first, second = (found["id"] for found in replies("replies", "list")["replies"])
+    replies("replies", "assign", str(first), "none")
+    replies("replies", "assign", str(second), "kai@office.example")
+    for name in ("ada", "ben"):
+        replies("suppress", "remove", f"{name}@office.example", "--why", "they ask for letters")
+    assert replies.suppressed() == {}
+    assert replies("replies", "fetch", "--again")["sorted"] == 2
     assert replies.suppressed() == {}
 
 
