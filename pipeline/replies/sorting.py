@@ -197,7 +197,13 @@ def _automatic(mail: Mail, whence: Origin) -> Verdict | None:
     if signs.generated and signs.desk and not reads_automatic(mail, words):
         why = (f"{signs.desk} calls all its mail generated, and the words are no automatic answer's",)
         return replace(_person(mail), why=why, review="auto")
-    return Verdict(Kind.AUTO, answer.why, form=answer.form, case=answer.case, returns=answer.returns)
+    if answer.long and not answer.sure:
+        more = "more is written than a program that confirms receipt would"
+        return replace(_person(mail), why=(*answer.why, more), review="auto", case=answer.case)
+    review = "auto" if signs.generated and answer.long else ""
+    return Verdict(
+        Kind.AUTO, answer.why, review=review, form=answer.form, case=answer.case, returns=answer.returns
+    )
 
 
 def _second(mail: Mail, whence: Origin, text: str, raw: bytes) -> Verdict | None:
