@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from itertools import islice
 
 from pipeline.cli.place import Place
 from pipeline.cli.telling import moment
@@ -38,6 +37,7 @@ from pipeline.store.written import WrittenLetters, learn
 
 TROUBLE = "mailbox_trouble"  # meta: why the mailbox could not be read, the last time
 BATCH = 50  # mails whose replies are committed together
+BATCH_BYTES = 8_000_000  # and no more octets than that, but for the last of them
 WORTH_A_LOOK = frozenset({Kind.HUMAN, Kind.AUTO, Kind.OPTOUT, Kind.UNKNOWN})
 
 
@@ -158,7 +158,7 @@ class _Sorter:
         learnt = False
         while True:
             with self._world.campaign.reading() as connection:
-                batch = list(islice(unsorted(connection, after=after), BATCH))
+                batch = _batch(unsorted(connection, after=after))
             if not batch:
                 return
             if not learnt:
@@ -226,6 +226,18 @@ class _Sorter:
                 )
                 for mail, acts_ in what
             }
+
+
+def _batch(waiting: Iterable[StoredMail]) -> list[StoredMail]:
+    """Return the first mails, so few that they may lie in memory together."""
+    batch: list[StoredMail] = []
+    octets = 0
+    for mail in waiting:
+        batch.append(mail)
+        octets += len(mail.raw or b"")
+        if len(batch) >= BATCH or octets >= BATCH_BYTES:
+            break
+    return batch
 
 
 def _as_before(known: replies.Known | None, reading: Reading) -> bool:

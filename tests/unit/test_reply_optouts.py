@@ -19,7 +19,7 @@ LETTERS["campaign init"] = TEMPLATE
 
 def _promised(letter: str) -> str:
     """Return the quoted words of the letter's last paragraph."""
-    return re.findall(r"[“«\"]([^“”«»\"]+)[”»\"]", letter.strip().rpartition("\n\n")[2])[-1]
+    return str(re.findall(r"[“«\"]([^“”«»\"]+)[”»\"]", letter.strip().rpartition("\n\n")[2])[-1])
 
 
 def _answer(words: str) -> Verdict:
