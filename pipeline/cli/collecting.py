@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from itertools import islice
 
 from pipeline.cli.place import Place
 from pipeline.cli.telling import moment
 from pipeline.clock import to_us
 from pipeline.config import Settings, read_mailbox_password
 from pipeline.errors import CampaignError, StoreUnwritable
+from pipeline.replies.account import After
 from pipeline.replies.acting import Acts, Barring, acts
 from pipeline.replies.collecting import Collected, collect
 from pipeline.replies.kinds import Kind
@@ -32,11 +32,12 @@ from pipeline.store import notices, replies, strikes
 from pipeline.store.lock import RunLock
 from pipeline.store.mails import Mails, StoredMail, sorted_now, unsorted
 from pipeline.store.operator import write_meta
-from pipeline.store.world import World
+from pipeline.store.world import World, WorldName
 from pipeline.store.written import WrittenLetters, learn
 
 TROUBLE = "mailbox_trouble"  # meta: why the mailbox could not be read, the last time
 BATCH = 50  # mails whose replies are committed together
+BATCH_BYTES = 8_000_000  # and no more octets than that, but for the last of them
 WORTH_A_LOOK = frozenset({Kind.HUMAN, Kind.AUTO, Kind.OPTOUT, Kind.UNKNOWN})
 
 
@@ -110,9 +111,12 @@ def _fetch(place: Place, world: World, brought: Brought) -> None:
     settings = place.settings
     if settings.mailbox is None:
         return
+    account = settings.mailbox
+    if world.name is WorldName.SANDBOX:  # what is tried here must not take mail from the real world
+        account = replace(account, after=After())
     try:
         mailbox = open_mailbox(
-            settings.mailbox,
+            account,
             secret=lambda: read_mailbox_password(settings, environ=os.environ),
             clock=place.clock,
         )
@@ -154,7 +158,7 @@ class _Sorter:
         learnt = False
         while True:
             with self._world.campaign.reading() as connection:
-                batch = list(islice(unsorted(connection, after=after), BATCH))
+                batch = _batch(unsorted(connection, after=after))
             if not batch:
                 return
             if not learnt:
@@ -170,11 +174,7 @@ class _Sorter:
             known = replies.known(connection, [mail.id for mail in batch])
         # What was sorted before to the same end has been acted upon, and a person may have undone that.
         barred = self._bar(
-            [
-                (mail, acts_)
-                for mail, reading, _, acts_ in read
-                if known.get(mail.id) != (str(reading.kind), reading.match.letter)
-            ]
+            [(mail, acts_) for mail, reading, _, acts_ in read if not _as_before(known.get(mail.id), reading)]
         )
         now_us = to_us(self._clock.now())
         done: list[Sorted] = []
@@ -226,6 +226,26 @@ class _Sorter:
                 )
                 for mail, acts_ in what
             }
+
+
+def _batch(waiting: Iterable[StoredMail]) -> list[StoredMail]:
+    """Return the first mails, so few that they may lie in memory together."""
+    batch: list[StoredMail] = []
+    octets = 0
+    for mail in waiting:
+        batch.append(mail)
+        octets += len(mail.raw or b"")
+        if len(batch) >= BATCH or octets >= BATCH_BYTES:
+            break
+    return batch
+
+
+def _as_before(known: replies.Known | None, reading: Reading) -> bool:
+    """Say whether a mail was sorted before to the same end, but for what a person decided about it."""
+    if known is None:
+        return False
+    same_kind = known.reviewed or known.kind == reading.kind
+    return same_kind and (known.assigned or known.letter == reading.match.letter)
 
 
 def _came_at(mail: StoredMail, reading: Reading, letter: SentLetter | None) -> datetime:

@@ -11,6 +11,7 @@ from pipeline.cli.place import Place
 from pipeline.errors import Unusable
 
 if TYPE_CHECKING:
+    from pipeline.store.history import LetterLine
     from pipeline.store.replies import ReplyLine
     from pipeline.store.world import World
 
@@ -31,7 +32,10 @@ def assign(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Lay a reply beside the letter it answers. Sorting again does not change it."""
+    """Lay a reply beside the letter it answers. Sorting again does not change it.
+
+    An opt-out then holds for the letter's recipient, too.
+    """
     from pipeline.cli.suppressions import opened
     from pipeline.cli.telling import SCHEMA, next_step, out, out_json
     from pipeline.clock import to_us
@@ -39,14 +43,23 @@ def assign(
 
     place: Place = context.obj
     with opened(place) as world:
-        _reply(world, number)
+        line = _reply(world, number)
         letter = None if who == "none" else _letter(world, who)
+        barred = []
+        if letter is not None and line.kind == "optout":  # first: a crash leaves it to be done
+            barred = _bar(place, world, number, "", _key(letter.email))
         with world.campaign.writing() as connection:
-            replies.assign(connection, number, letter, why=why, now_us=to_us(place.clock.now()))
+            letter_id = letter.id if letter is not None else None
+            replies.assign(connection, number, letter_id, why=why, now_us=to_us(place.clock.now()))
     if json:
-        out_json({"schema": SCHEMA, "reply": number, "letter": letter})
+        out_json({"schema": SCHEMA, "reply": number, "letter": letter_id, "suppressed": barred})
     elif not quiet:
-        out(f"reply {number} answers " + (f"letter {letter}" if letter is not None else "no letter of ours"))
+        out(
+            f"reply {number} answers "
+            + (f"letter {letter_id}" if letter is not None else "no letter of ours")
+        )
+        if barred:
+            out(f"not to be written to any more: {', '.join(barred)}")
         next_step("`campaign replies list --unmatched`")
 
 
@@ -73,7 +86,7 @@ def review(
         raise Unusable("say what it is", "--optout: no more letters; --keep: it stays as it is")
     with opened(place) as world:
         line = _reply(world, number)
-        barred = _bar(place, world, line) if optout else []
+        barred = _bar(place, world, number, line.address, _key(line.to)) if optout else []
         kind = "optout" if optout else line.kind
         with world.campaign.writing() as connection:
             replies.reviewed(connection, number, kind=kind, why=why, now_us=to_us(place.clock.now()))
@@ -94,7 +107,7 @@ def _reply(world: World, number: int) -> ReplyLine:
     return line
 
 
-def _letter(world: World, who: str) -> int:
+def _letter(world: World, who: str) -> LetterLine:
     """Return the one letter that ``who`` names."""
     from pipeline.cli.deciding import spellings
     from pipeline.store import history
@@ -106,18 +119,21 @@ def _letter(world: World, who: str) -> int:
             f"there is no letter to {who}" if not found else f"there are {len(found)} letters to {who}",
             "give a letter's number: `campaign show ADDRESS` tells it",
         )
-    return found[0].id
+    return found[0]
 
 
-def _bar(place: Place, world: World, line: ReplyLine) -> list[str]:
-    """Suppress whoever wrote a reply, and the recipient of the letter it answers; return their keys."""
+def _bar(place: Place, world: World, number: int, writer: str, recipient: str) -> list[str]:
+    """Suppress whoever wrote a reply, and the recipient key of the letter it answers ("" for none of them).
+
+    Return their keys.
+    """
     from pipeline.cli.collecting import ourselves
     from pipeline.replies.acting import Acts, opt_out
     from pipeline.store import strikes
 
     now = place.clock.now()
-    why = [f"reply {line.id}, looked at by a person"]
-    barring = opt_out(line.address, _key(line.to), why, ourselves(place.settings, world).addresses)
+    why = [f"reply {number}, looked at by a person"]
+    barring = opt_out(writer, recipient, why, ourselves(place.settings, world).addresses)
     with world.common.writing() as connection:
         strikes.carry_out(connection, Acts(barring), source="", at=now, now=now)
     return [one.key for one in barring]

@@ -3,7 +3,9 @@
 Signs in the header decide first (`pipeline.mail.auto`). Words alone decide only where no person would put
 them: in front of the subject ("Automatic reply: ..."), as a sentence of the mail about itself ("This is an
 automated message", not quoted, not forwarded), or as the subject of an answer that is not ours with "Re:" in
-front. Everything else a person may have written, and it needs a sign in the header to agree.
+front. Everything else a person may have written, and it needs a sign in the header to agree. Where that
+is a weak one, many words are a person's, perhaps: ministries answer from addresses that take no answers, and
+begin with "Thank you for your letter" (`AutoAnswer.long`).
 
 RFC 3834, RFC 5230. The words of each language stand in `rules/languages/`.
 
@@ -43,17 +45,23 @@ _TAGGED = re.compile(
 )
 MOST_DAYS_AHEAD = 366
 MOST_DECLARED = 3_000  # characters of a mail that may call itself automatic
+MOST_CONFIRMED = 600  # characters of an answer that is automatic for weak signs and its words alone
 _BEHIND = frozenset({"fi", "hu", "ja", "ko", "tr"})  # languages that say "until" behind the date
 
 
 @dataclass(frozen=True, slots=True)
 class AutoAnswer:
-    """An automatic answer; ``why`` says by which sign."""
+    """An automatic answer; ``why`` says by which sign.
+
+    One that is ``long`` and not ``sure`` (of weak signs only) a person may have written.
+    """
 
     why: tuple[str, ...]
     form: Form | None
     case: str
     returns: date | None
+    sure: bool = True
+    long: bool = False  # and neither out of office nor called automatic by its own words
 
 
 def automatic_answer(mail: Mail, text: str, signs: AutoSigns, *, system: bool = False) -> AutoAnswer | None:
@@ -73,6 +81,8 @@ def automatic_answer(mail: Mail, text: str, signs: AutoSigns, *, system: bool = 
     form, word = _form(subject, head)
     if not why and not signs.desk and not system:  # a clerk's words may stand above a desk's footer
         why.extend(_says_so(mail, text, form))
+    sure = bool(why)
+    long = len(text) > MOST_CONFIRMED and form is not Form.OUT_OF_OFFICE and not _declared(text)
     if not why and signs.weak and word and not is_answer(subject):
         why = [*signs.weak, f'the words "{word}"']
     if not why and signs.weak and word and "the null return path" in signs.weak:
@@ -85,12 +95,12 @@ def automatic_answer(mail: Mail, text: str, signs: AutoSigns, *, system: bool = 
         why.append(f"it reads like: {form.value}")
     case = _case(subject, head) if form is not Form.OUT_OF_OFFICE else ""
     returns = _returns(head, _sent(mail)) if form is Form.OUT_OF_OFFICE else None
-    return AutoAnswer(tuple(why), form, case, returns)
+    return AutoAnswer(tuple(why), form, case, returns, sure, long)
 
 
 def _says_so(mail: Mail, text: str, form: Form | None) -> list[str]:
     """Return what else decides: it calls itself automatic, or answers with "Out of office" as subject."""
-    declared = find(all_phrases("declares"), text[:MOST_DECLARED])
+    declared = _declared(text)
     if declared and len(text) < MOST_DECLARED and not is_forward(mail.subject):
         before = text[: declared.start()].rstrip(" ")[-1:]
         if before not in tuple("\"'„“«‘>:"):
@@ -100,6 +110,10 @@ def _says_so(mail: Mail, text: str, form: Form | None) -> list[str]:
     if own and answers and form is Form.OUT_OF_OFFICE and _away_subject(mail.subject):
         return [f'it answers a letter under a subject of its own, "{own}"']
     return []
+
+
+def _declared(text: str) -> re.Match[str] | None:
+    return find(all_phrases("declares"), text[:MOST_DECLARED])
 
 
 def said_to_be_read(mail: Mail) -> bool:

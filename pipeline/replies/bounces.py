@@ -43,7 +43,10 @@ class Report:
 def read_report(mail: Mail, text: str) -> Report | None:
     """Return what the text of a mail system's mail reports, None where no rule knows it."""
     without: Report | None = None
+    warning = find(bounce_words()["warning"], text[:6_000]) is not None
     for rule in bounce_rules():
+        if rule.kind is Kind.BOUNCE and warning:
+            continue
         if (report := _by_rule(rule, mail, text)) is not None:
             if report.recipients:
                 return report

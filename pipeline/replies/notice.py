@@ -103,7 +103,7 @@ def _words(one: Passed) -> str:
     lines = [_line(f"{whose} answers {answers}.")]
     if one.forwarded_by:
         lines.append(_line(f"Passed on by {one.forwarded_by}; who wrote it is that person's word."))
-    if one.review:
+    if one.review == "optout":
         lines.append("It may be an opt-out: `campaign replies review` waits for your word.")
     lines += ["", NOT_IN_TEXT.sub("\N{REPLACEMENT CHARACTER}", one.text[:LONGEST_WORDS]), "", "-- "]
     lines.append(

@@ -44,16 +44,22 @@ def token_opt_out(mail: Mail) -> OptOut | None:
     return None
 
 
-def opt_out(mail: Mail, new_text: str) -> OptOut | None:
-    """Return whether a person's mail asks for no more letters; ``new_text`` is what they wrote themselves."""
+def opt_out(author: tuple[str, str], subject: str, new_text: str) -> OptOut | None:
+    """Return whether what a person wrote asks for no more letters.
+
+    Args:
+        author: name and address.
+        subject: of their mail.
+        new_text: what they wrote themselves.
+    """
     stop = _alone(all_phrases("stop"))
     words = _bare(new_text)
-    if words in _stop_words() or _plain(words, _names(mail)) in stop:
+    if words in _stop_words() or _plain(words, _names(author)) in stop:
         return OptOut(True, "an opt-out is all that is written")
-    if _bare(mail.subject) in _stop_words():
+    if _bare(subject) in _stop_words():
         few = len(words.split()) <= MOST_WORDS
         return OptOut(few, "its subject is an opt-out" + ("" if few else ", and more is written"))
-    if found := find(all_phrases("stop_within"), f"{mail.subject}\n{new_text[:4_000]}"):
+    if found := find(all_phrases("stop_within"), f"{subject}\n{new_text[:4_000]}"):
         return OptOut(False, f'perhaps an opt-out: "{" ".join(found[0].split())}"')
     return None
 
@@ -84,8 +90,8 @@ def _polite() -> re.Pattern[str]:
     return re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, ordered)) + r")(?!\w)")
 
 
-def _names(mail: Mail) -> frozenset[str]:
-    name, address = mail.author
+def _names(author: tuple[str, str]) -> frozenset[str]:
+    name, address = author
     return frozenset(_bare(f"{name} {address.partition('@')[0]}").split())
 
 

@@ -70,17 +70,27 @@ def origin(mail: Mail) -> Origin:
         weak.append("it comes from a postmaster (From)")
     if mail.return_path == "":
         strong.append("its return path is the null one")
-    elif mail.return_path and _DAEMONS.fullmatch(mail.return_path.partition("@")[0]):
+    elif mail.return_path and _DAEMONS.fullmatch(mail.return_path.partition("@")[0]) and not _by_hand(mail):
         strong.append("its return path is a mail system's")
     if mail.root.type == "multipart/report":
         strong.append("it is a multipart/report")
     if any(field in mail.headers for field in ("X-Failed-Recipients", "X-MS-Exchange-Message-Is-Ndr")):
         strong.append("its header names failed recipients")
-    if not answers and find(_subjects(), mail.subject):
+    if not answers and find(_subjects(), mail.subject) and (strong or weak or not _by_hand(mail)):
         weak.append("its subject is that of a report on delivery")
     if not strong and (answers or _typed(mail)):
         return Origin((), certain=False)
     return Origin(tuple(strong + weak), certain=bool(strong) or len(weak) > 1)
+
+
+def _by_hand(mail: Mail) -> bool:
+    """Say whether who wrote it gets its bounces, too: so it is with people; a mail system wants none."""
+    local, _, domain = mail.author[1].lower().partition("@")
+    return (
+        bool(domain)
+        and not _MAILERS.fullmatch(local)
+        and (mail.return_path or "").lower() == f"{local}@{domain}"
+    )
 
 
 def _typed(mail: Mail) -> bool:

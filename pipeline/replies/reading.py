@@ -23,8 +23,8 @@ from pipeline.replies.dates import header_date
 from pipeline.replies.forwarded import Forwarded, unwrap
 from pipeline.replies.kinds import Form, Kind, Recipient, Verdict
 from pipeline.replies.matching import NOTIFICATIONS, Letters, Match, match
-from pipeline.replies.sorting import sort_mail
-from pipeline.replies.text import Attachment, ReplyText, new_text
+from pipeline.replies.sorting import sort_mail, sort_words
+from pipeline.replies.text import Attachment, new_text
 from pipeline.replies.traces import traces, traces_of_forwarded
 
 UNREADABLE = "unreadable"  # for a person to look at
@@ -157,11 +157,11 @@ def _passed_on(mail: Mail, letters: Letters, ourselves: Ourselves, *, sure: bool
 
 
 def _inner_reading(mail: Mail, inner: Forwarded, found: Match, letter: str) -> Reading:
-    verdict = Verdict(Kind.HUMAN, ("nothing says that a program wrote it",))
-    words: ReplyText = inner.text
     if inner.mail is not None:
-        verdict = sort_mail(inner.mail)
-        words = new_text(inner.mail, letter)
+        verdict, words = sort_mail(inner.mail), new_text(inner.mail, letter)
+    else:
+        words = inner.text
+        verdict = sort_words((inner.name, inner.address), inner.subject, words.new)
     kind, review = verdict.kind, verdict.review
     if kind is Kind.OPTOUT:
         kind, review = Kind.HUMAN, "optout"

@@ -197,7 +197,13 @@ def _automatic(mail: Mail, whence: Origin) -> Verdict | None:
     if signs.generated and signs.desk and not reads_automatic(mail, words):
         why = (f"{signs.desk} calls all its mail generated, and the words are no automatic answer's",)
         return replace(_person(mail), why=why, review="auto")
-    return Verdict(Kind.AUTO, answer.why, form=answer.form, case=answer.case, returns=answer.returns)
+    if answer.long and not answer.sure:
+        more = "more is written than a program that confirms receipt would"
+        return replace(_person(mail), why=(*answer.why, more), review="auto", case=answer.case)
+    review = "auto" if signs.generated and answer.long else ""
+    return Verdict(
+        Kind.AUTO, answer.why, review=review, form=answer.form, case=answer.case, returns=answer.returns
+    )
 
 
 def _second(mail: Mail, whence: Origin, text: str, raw: bytes) -> Verdict | None:
@@ -230,8 +236,19 @@ def _nobody(mail: Mail, whence: Origin) -> Verdict | None:
 
 
 def _person(mail: Mail) -> Verdict:
+    return sort_words(mail.author, mail.subject, new_text(mail).new)
+
+
+def sort_words(author: tuple[str, str], subject: str, words: str) -> Verdict:
+    """Say what a person's mail is, of which only this is known.
+
+    Args:
+        author: name and address.
+        subject: of the mail.
+        words: what they wrote themselves.
+    """
     why = ("nothing says that a program wrote it",)
-    found: OptOut | None = opt_out(mail, new_text(mail).new)
+    found: OptOut | None = opt_out(author, subject, words)
     if found is None:
         return Verdict(Kind.HUMAN, why)
     if found.certain:
@@ -239,4 +256,4 @@ def _person(mail: Mail) -> Verdict:
     return Verdict(Kind.HUMAN, (*why, found.why), review="optout")
 
 
-__all__ = ["Kind", "Reason", "Verdict", "sort_mail"]
+__all__ = ["Kind", "Reason", "Verdict", "sort_mail", "sort_words"]

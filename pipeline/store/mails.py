@@ -21,7 +21,7 @@ from pipeline.replies.mailbox import Extent, Fetched, Mark, fingerprint
 from pipeline.store.database import Database
 from pipeline.store.tables import mailboxes, mails
 
-AT_ONCE = 100  # rows read in one go, so that a long list does not lie in memory
+AT_ONCE = 100  # numbers read in one go
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +70,12 @@ class Mails:
 
 def unsorted(connection: sa.Connection, *, after: int = 0) -> Iterator[StoredMail]:
     """Yield the mails that wait to be sorted, by number; those behind number ``after``."""
-    query = sa.select(mails).where(mails.c.sorted_at.is_(None)).order_by(mails.c.id).limit(AT_ONCE)
-    while rows := connection.execute(query.where(mails.c.id > after)).all():
-        for row in rows:
-            yield _stored(row)
-        after = rows[-1].id
+    query = sa.select(mails.c.id).where(mails.c.sorted_at.is_(None)).order_by(mails.c.id).limit(AT_ONCE)
+    while numbers := connection.execute(query.where(mails.c.id > after)).scalars().all():
+        for number in numbers:  # one by one: a mail may hold many megabytes
+            if (found := mail(connection, number)) is not None:
+                yield found
+        after = numbers[-1]
 
 
 def mail(connection: sa.Connection, number: int) -> StoredMail | None:

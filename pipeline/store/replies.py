@@ -94,11 +94,22 @@ def keep(connection: sa.Connection, mail: int, reading: Reading, *, received_us:
     return int(connection.execute(_KEEP, row).scalar_one())
 
 
-def known(connection: sa.Connection, numbers: Sequence[int]) -> dict[int, tuple[str, int | None]]:
-    """Return kind and letter of those of the mails that were sorted before."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a mail was sorted to before, and what of that is a person's word."""
+
+    kind: str
+    letter: int | None
+    reviewed: bool
+    assigned: bool
+
+
+def known(connection: sa.Connection, numbers: Sequence[int]) -> dict[int, Known]:
+    """Return what is known of those of the mails that were sorted before."""
     query = sa.select(replies.c.mail, replies.c.kind, replies.c.letter)
+    query = query.add_columns(replies.c.reviewed_at.is_not(None), replies.c.assigned_at.is_not(None))
     rows = connection.execute(query.where(replies.c.mail.in_(list(numbers))))
-    return {row.mail: (row.kind, row.letter) for row in rows}
+    return {mail: Known(*rest) for mail, *rest in rows}
 
 
 def settle_doubt(connection: sa.Connection, letter: int, *, why: str, now_us: int) -> bool:

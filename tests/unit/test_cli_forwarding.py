@@ -83,6 +83,15 @@ def test_a_notice_says_what_was_answered_and_holds_the_mail(forwarding: Forwardi
     assert inner.get_payload(0)["Cc"] == "x@y.example"  # type: ignore[index]
 
 
+def test_a_notice_calls_an_opt_out_only_what_may_be_one(forwarding: Forwarding) -> None:
+    """There are other reasons for a person to look at a reply."""
+    folder = Path(__file__).parents[1] / "replies/human"
+    forwarding.run((folder / "answers-from-an-address-that-takes-none.eml").read_bytes())
+    assert "an opt-out" not in text_of(forwarding.notices()[0])
+    forwarding.run(answer(forwarding.letters["ada"], "I have read it. Please remove me from your list."))
+    assert sum("may be an opt-out" in text_of(notice) for notice in forwarding.notices()) == len(ORGANISERS)
+
+
 def test_nothing_answers_a_notice(forwarding: Forwarding) -> None:
     """It says that a program wrote it, and its return path is null."""
     forwarding.run(answer(forwarding.letters["ada"], "Yes."))

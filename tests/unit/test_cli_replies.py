@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.store.mails import StoredMail
 from tests.command_line import CONFIG, CommandLine
 from tests.replies_campaign import REPLIES, Box, answer, bounce, complaint, mail, sent_letters
 from tests.unit.test_cli_documents import KEYS, _fits, _shape
@@ -98,6 +99,32 @@ def test_the_mailbox_is_only_read(replies: Replies) -> None:
     before = {path: path.read_bytes() for path in replies.box.path.rglob("*") if path.is_file()}
     replies.fetch()
     assert {path: path.read_bytes() for path in replies.box.path.rglob("*") if path.is_file()} == before
+
+
+def test_no_more_large_mails_lie_in_memory_together_than_need_be(
+    replies: Replies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch ends with so many octets, however few mails they are."""
+    from pipeline.cli import collecting
+
+    batches: list[int] = []
+    sort = collecting._Sorter._sort
+
+    def noted(self: collecting._Sorter, batch: list[StoredMail]) -> None:
+        batches.append(len(batch))
+        sort(self, batch)
+
+    monkeypatch.setattr(collecting._Sorter, "_sort", noted)
+    large = "word " * (collecting.BATCH_BYTES // 10)
+    said = replies.fetch(*(answer(replies.letters["ada"], large + name) for name in NAMES))
+    assert (said["sorted"], batches) == (5, [2, 2, 1])
+
+
+def test_the_sandbox_takes_no_mail_from_the_real_world(replies: Replies) -> None:
+    """It stays in the mailbox, whatever `after` says: what is stored in the sandbox counts for nobody."""
+    replies.box.put(answer(replies.letters["ada"], "Yes."))
+    assert replies("--set", "replies.after=delete", "replies", "fetch")["fetched"] == 1
+    assert len(list((replies.campaign.folder / "box").glob("*/*"))) == 1
 
 
 def test_an_mbox_does_as_well(replies: Replies) -> None:
@@ -325,6 +352,19 @@ def test_an_address_that_was_taken_back_is_not_suppressed_by_sorting_again(repli
     assert replies.suppressed() == {}
 
 
+def test_nor_is_one_whose_opt_out_was_laid_beside_another_letter(replies: Replies) -> None:
+    """Which letter it answers is a person's word, too, and no reason to act once more."""
+    replies.fetch(answer(replies.letters["ada"], "stop"), answer(replies.letters["ben"], "stop"))
+    first, second = (found["id"] for found in replies("replies", "list")["replies"])
+    replies("replies", "assign", str(first), "none")
+    replies("replies", "assign", str(second), "kai@office.example")
+    for name in ("ada", "ben", "kai"):
+        replies("suppress", "remove", f"{name}@office.example", "--why", "they ask for letters")
+    assert replies.suppressed() == {}
+    assert replies("replies", "fetch", "--again")["sorted"] == 2
+    assert replies.suppressed() == {}
+
+
 # -- a person's word
 
 
@@ -339,6 +379,18 @@ def test_a_reply_without_a_letter_is_assigned_by_a_person(replies: Replies) -> N
     assert [reply["text"] for reply in letter["replies"]] == ["We have it."]
     assert letter["events"][-1]["why"] == "she rang"
     assert replies("replies", "list", "--unmatched")["replies"] == []
+
+
+def test_an_opt_out_that_is_assigned_holds_for_the_letters_recipient(replies: Replies) -> None:
+    """Whoever wrote it from another address: a person says whose letters it is about."""
+    replies.fetch(
+        mail({"From": "joe@home.example", "Subject": "Please", "Message-ID": "<1@h.example>"}, "stop")
+    )
+    number = str(replies.only()["id"])
+    assert list(replies.suppressed()) == ["joe"]
+    assert replies("replies", "assign", number, "none")["suppressed"] == []
+    assert replies("replies", "assign", number, "kai@office.example")["suppressed"] == ["kai@office.example"]
+    assert sorted(replies.suppressed()) == ["joe", "kai"]
 
 
 def test_a_reply_that_one_of_us_forwards_counts_as_its_authors(replies: Replies) -> None:
@@ -357,6 +409,23 @@ def test_a_reply_that_one_of_us_forwards_counts_as_its_authors(replies: Replies)
     assert (found["to"], found["from"]["address"]) == ("ada@office.example", "ada@office.example")
     assert found["forwarded_by"] == "letters@example.org"
     assert (found["kind"], found["review"], replies.suppressed()) == ("human", "optout", {})
+
+
+def test_an_opt_out_in_a_forwarded_block_waits_for_a_person_too(replies: Replies) -> None:
+    """Whether it hangs on the mail or stands in it is the mail program's choice."""
+    block = (
+        "For you.\n\n---------- Forwarded message ---------\nFrom: Ada <ada@office.example>\n"
+        "Subject: Re: The eleven of Velmor, ada\nTo: letters@example.org\n\nPlease stop.\n"
+    )
+    header = {
+        "From": "Committee <letters@example.org>",
+        "To": "letters@example.org",
+        "Subject": "Fwd: her answer",
+    }
+    replies.fetch(mail(header, block))
+    found = replies.only()
+    assert (found["to"], found["kind"], found["review"]) == ("ada@office.example", "human", "optout")
+    assert replies.suppressed() == {}
 
 
 # -- seeing
