@@ -14,7 +14,8 @@ The first row that fits decides:
     5.3.4, 5.2.3 or 552 "... size ..." at MAIL           letter    failed
     5yz at MAIL                                          us        queued                     stops (exit 4)
     4yz at MAIL                                          relay     due later                  slows down
-    5.7.x, "spam", "blocked", "blacklist", "policy"      us        due later                  trips the switch
+    5.7.x, "spam", "blocked", "blacklist", "policy",     us        due later                  trips the switch
+      5yz that speaks of the sender, whatever its code
     5.2.2, 552 without 5.3.4, 452, "full", "quota"       recipient due later
     552 5.3.4, 5.2.3, 5.3.4, 5.6.x, 523                  letter    failed
     5.1.1 5.1.2 5.1.3 5.1.6 5.1.10, 556 (RCPT or dot)    recipient failed          suppressed trips the switch
@@ -155,6 +156,11 @@ _POLICY_TEXT = re.compile(
     r"\bspam\b|\bblacklist|\bblock ?list|\bblocked\b|\bdmarc\b|\bspf\b|\bdkim\b|\breputation\b|\bpolicy\b",
     re.IGNORECASE,
 )
+_SENDER_TEXT = re.compile(
+    r"\bsender(?:'s)? (address|domain|host|mailbox)\b"
+    r"|\bsender\b.{0,20}\b(reject|refus|unknown|invalid|not found)",
+    re.IGNORECASE,
+)
 _CHAINING_TEXT = re.compile(r"synchroni|pipelin", re.IGNORECASE)
 
 
@@ -180,7 +186,11 @@ def _is_rate(phase: Phase, answer: Response) -> bool:
 
 
 def _is_policy(phase: Phase, answer: Response) -> bool:
-    if not answer.permanent or answer.status in _DEAD_STATUS:
+    if not answer.permanent:
+        return False
+    if _SENDER_TEXT.search(answer.text):
+        return True
+    if answer.status in _DEAD_STATUS:
         return False
     return answer.status.startswith("5.7.") or (not answer.status and bool(_POLICY_TEXT.search(answer.text)))
 

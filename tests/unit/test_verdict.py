@@ -57,6 +57,10 @@ ROWS = [
     (MAIL, "538 5.7.11 Encryption required", LOGIN),
     (MAIL, "550 5.7.30 Basic authentication is not supported", LOGIN),
     (DOT, "554 5.7.8 credentials invalid", LOGIN),
+    # what is said of the sender is no word about the recipient, whatever the code
+    (RCPT, "550 5.1.2 Sender domain not found", POLICY),
+    (RCPT, "550 5.1.1 Sender address rejected: User unknown", POLICY),
+    (DOT, "550 5.1.1 sender refused", POLICY),
     # the account's quota
     (MAIL, "550 5.4.5 Daily user sending limit exceeded", QUOTA),
     (DOT, "550 5.4.5 Daily SMTP relay limit exceeded", QUOTA),
