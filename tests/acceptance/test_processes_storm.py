@@ -20,7 +20,7 @@ from tests.acceptance.test_kill_storm import Storm
 from tests.campaign_folder import make_campaign
 from tests.peers import smtp_sink, wait_until
 
-KILLS, LETTERS = 30, 3_000
+KILLS, LETTERS = 30, 12_000
 CONNECTIONS = 4
 DOUBTS_A_CONNECTION = 2
 

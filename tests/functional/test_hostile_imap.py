@@ -119,13 +119,13 @@ def test_a_literal_that_is_too_large_is_not_read(server: ImapServer, command: st
 
 
 def test_a_server_that_drips_is_too_slow(server: ImapServer) -> None:
-    """It says something every second, and never comes to an end."""
+    """It says an octet every second, and never comes to the end of a line."""
     clock = FakeClock()
 
     def drip(talk: Talk, rest: bytes) -> None:
         while True:
             clock.advance(1)
-            talk.say("* OK still here")
+            talk.send(b"*")
 
     server.tricks["UID SEARCH"] = drip
     found, words = fetch(server, clock)

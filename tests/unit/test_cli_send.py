@@ -434,8 +434,9 @@ def test_what_was_answered_is_recorded_whatever_ends_the_run(
     def full(desk: SendingDesk, parcel: Parcel, verdict: Verdict, response: Response) -> bool:
         raise StoreUnwritable("the shared store cannot be written")
 
-    monkeypatch.setattr(SendingDesk, "_affect_run", full)
-    said = campaign("send")
+    with monkeypatch.context() as broken:
+        broken.setattr(SendingDesk, "_affect_run", full)
+        said = campaign("send")
     assert (said.code, "the shared store cannot be written" in said.err) == (6, True)
     letters = campaign("status", "--json").json["letters"]
     assert letters["sent"] == accepted(campaign.folder / ".campaign/outbox") > 0
