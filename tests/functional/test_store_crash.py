@@ -117,7 +117,7 @@ def test_fault_17_killed_at_every_commit_and_many_statements(tmp_path: Path, kin
 def test_fault_17_killed_at_random_points(tmp_path: Path, seed: int) -> None:
     """Twenty lives, each ended where chance says; a doubt is at most what was in flight at a death."""
     chance = random.Random(seed)
-    longest = {"statement": 60, "commit": 4, "committed": 4, "relay": 6, "moment": 800}
+    longest = {"statement": 40, "commit": 3, "committed": 3, "relay": 6, "moment": 400}
     deaths = 0
     with crashing(tmp_path) as crasher:
         for _ in range(20):
