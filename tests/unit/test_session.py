@@ -508,3 +508,31 @@ async def test_a_421_behind_the_answers_leaves_them_their_worth() -> None:
     await stage.says("250 ok", "421 bye")
     await stage.task
     assert desk.log == ["ada dot 250"]
+
+
+async def test_a_denied_letter_in_a_chain_is_not_sent_though_others_wait() -> None:
+    """Denied at once: 354 is in hand and cay is ready, and still not an octet of ben goes out, nor a dot."""
+    desk = Desk(denied=("ben",))
+    stage = Stage(Supply("ada", "ben", "cay"), desk, Manner.CHAINED)
+    await stage.heard()
+    await stage.says("250 ok", "250 ok", "354 go")
+    assert await stage.says("250 ok", "250 ok", "250 ok", "354 go") == b""
+    assert await stage.task is Ending.DENIED
+    assert stage.transport.gone == "aborted"
+    assert desk.log == ["ada dot 250"]
+    assert "cay" not in desk.asked
+
+
+async def test_a_chain_waits_for_a_permission_that_is_late_and_may_be_denied() -> None:
+    """The answers come before the commit: nothing is written until it is known, nothing when denied."""
+    desk = Desk(slow=True)
+    stage = Stage(Supply("ada", "ben", "cay"), desk, Manner.CHAINED)
+    await stage.heard()
+    assert await stage.says("250 ok", "250 ok", "354 go") == b""
+    desk.asked["ada"].set_result(True)
+    assert (await stage.heard()).startswith(b"text of ada\r\n.\r\nMAIL ben")
+    assert await stage.says("250 ok", "250 ok", "250 ok", "354 go") == b""
+    desk.asked["ben"].set_result(False)
+    assert await stage.heard() == b""
+    assert await stage.task is Ending.DENIED
+    assert desk.log == ["ada dot 250"]
