@@ -48,7 +48,7 @@ What comes back is fetched from a mailbox that is only read (`replies/collecting
 (`replies/reading.py`: sorted into one of ten kinds, matched to the letter it answers, its new words found)
 and acted upon in one place (`replies/acting.py`): an opt-out or a dead address holds for the very next
 letter, a doubt is settled. `cli/collecting.py` wires this; `cli/forwarding.py` passes what people write on to
-the organisers.
+the organisers. `store/evidence.py` and `report/evidence.py` tell all of it to whoever asks for proof.
 
 Imports point downwards only: cli, config, then report and store, then replies, delivery, letters, recipients,
 mail, and at the bottom problem, errors and clock. docs/flow.md says this at more length, docs/states.md

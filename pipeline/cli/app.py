@@ -81,6 +81,7 @@ def campaign(
 def _add_commands() -> None:
     from pipeline.cli.cancel import add as add_cancel
     from pipeline.cli.check import add as add_check
+    from pipeline.cli.export import add as add_export
     from pipeline.cli.init import add as add_init
     from pipeline.cli.pause import add as add_pause
     from pipeline.cli.preview import add as add_preview
@@ -92,6 +93,7 @@ def _add_commands() -> None:
     from pipeline.cli.show import add as add_show
     from pipeline.cli.status import add as add_status
     from pipeline.cli.suppress import app as suppress
+    from pipeline.cli.verify import add as add_verify
 
     for add in (
         add_init,
@@ -105,6 +107,8 @@ def _add_commands() -> None:
         add_resend,
         add_pause,
         add_cancel,
+        add_export,
+        add_verify,
     ):
         add(app)
     app.add_typer(replies, name="replies", help="What came back.")

@@ -1,4 +1,4 @@
-"""Progress of reading a long list, on a terminal: a bar on stderr with rows and remaining time."""
+"""Progress of what takes long, on a terminal: a bar on stderr with what was done and the remaining time."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
     from pipeline.cli.folder import Progress
 
-LONG = 5_000  # rows; shorter lists are read before anybody could look
+LONG = 5_000  # rows; shorter lists are worked off before anybody could look
 
 
 @contextmanager
-def reading_shown(voice: Voice) -> Iterator[Progress | None]:
+def reading_shown(
+    voice: Voice, what: str = "reading the list", unit: str = "rows"
+) -> Iterator[Progress | None]:
     """Give what `check_folder` tells its progress to; nothing off a terminal, with --json or -q."""
     if not lively(sys.stderr) or voice.json or voice.level < 0:
         yield None
@@ -30,9 +32,9 @@ def reading_shown(voice: Voice) -> Iterator[Progress | None]:
         if rows < LONG and not bars:
             return
         if not bars:
-            bars.append(_bar())
+            bars.append(_bar(unit))
             bars[0].start()
-            bars[0].add_task("reading the list", total=in_all, rows=0)
+            bars[0].add_task(what, total=in_all, rows=0)
         bars[0].update(bars[0].task_ids[0], completed=octets, rows=rows)
 
     try:
@@ -42,14 +44,14 @@ def reading_shown(voice: Voice) -> Iterator[Progress | None]:
             bar.stop()
 
 
-def _bar() -> Bar:
+def _bar(unit: str) -> Bar:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
-        TextColumn("{task.fields[rows]:,} rows"),
+        TextColumn(f"{{task.fields[rows]:,}} {unit}"),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,

@@ -53,7 +53,7 @@ def _unknown(connection: sa.Connection) -> list[dict[str, object]]:
         .order_by(contents.c.letter)
         .limit(AT_ONCE)
     )
-    packed = _Packed(connection)
+    packed = PackedMessages(connection)
     found: list[dict[str, object]] = []
     for row in connection.execute(query).all():
         raw = packed.message(row.bundle, row.start, row.size)
@@ -69,7 +69,7 @@ class WrittenLetters:
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
-        self._packed = _Packed(connection)
+        self._packed = PackedMessages(connection)
         self._text = lru_cache(maxsize=64)(self._text_of)
 
     def by_number(self, number: int) -> SentLetter | None:
@@ -112,7 +112,7 @@ class WrittenLetters:
         return "\n".join(line.text for line in text_lines(read_mail(raw)))
 
 
-class _Packed:
+class PackedMessages:
     """Messages out of their bundles; the last few bundles stay unpacked."""
 
     def __init__(self, connection: sa.Connection) -> None:

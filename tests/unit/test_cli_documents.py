@@ -80,6 +80,8 @@ DOCUMENTS = {
     "suppress-remove": ("suppress", "remove", "eva@office.example"),
     "run-print-cron": ("run", "--print-cron"),
     "init": ("init", "another"),
+    "export": ("export", "--evidence", "all"),
+    "verify": ("verify", "campaign.toml"),
 }
 
 
@@ -127,6 +129,8 @@ def test_run_ends_with_the_summary_too(campaign: CommandLine) -> None:
         ("run",),
         ("suppress", "add", "nonsense"),
         ("init", "."),
+        ("export", "--evidence", "nobody@office.example"),
+        ("verify", "nowhere.zip"),
     ],
 )
 def test_errors_are_json_too(campaign: CommandLine, arguments: tuple[str, ...]) -> None:
