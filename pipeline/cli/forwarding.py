@@ -7,6 +7,7 @@ the campaign's end do not, for they go to ourselves.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pipeline.cli.place import Place
@@ -22,12 +23,13 @@ from pipeline.delivery.rules import Rules
 from pipeline.errors import ExitCode
 from pipeline.letters.message import MessageFault
 from pipeline.mail.identity import letter_token
-from pipeline.replies.notice import Passed, goes_to, notice
+from pipeline.replies.notice import MOST_ATTACHED, Passed, goes_to, notice
 from pipeline.store import notices, queue, replies
 from pipeline.store.operator import read_meta, write_meta
 from pipeline.store.world import World
 
 PLAIN_PATH = "notices_return_path"  # meta: the relay refused the null return path
+MOST_TOGETHER = 100  # replies in one digest; the next ones are in another
 STOPPING = frozenset({ExitCode.INTERRUPTED, ExitCode.RELAY_REFUSED, ExitCode.STORE_UNWRITABLE})
 
 
@@ -70,21 +72,37 @@ def _queue(place: Place, store: World, found: list[notices.Forwardable]) -> None
         for to in settings.forward_to:
             had = notices.passed_on(connection, to.address.key)
             new = [
-                one.sha256
+                one
                 for one in found
                 if one.sha256 not in had
                 and to in goes_to(one.address, one.forwarded_by, settings.forward_to, ours)
             ]
-            together = [new] if settings.forward is Forward.DIGEST and new else [[sha256] for sha256 in new]
-            for some in together:
+            for some in parts_of(new, most=MOST_TOGETHER if settings.forward is Forward.DIGEST else 1):
                 notices.queue_notice(
                     connection,
-                    some,
+                    [one.sha256 for one in some],
                     to,
                     domain=settings.author.address.domain,
                     secret=store.secret,
                     now_us=now_us,
                 )
+
+
+def parts_of(found: Sequence[notices.Forwardable], *, most: int) -> Iterator[list[notices.Forwardable]]:
+    """Yield replies in the parts that go out together, in their order.
+
+    A part has ``most`` replies at most, and no more octets than a notice can carry, but for a single one.
+    """
+    part: list[notices.Forwardable] = []
+    octets = 0
+    for one in found:
+        if part and (len(part) >= most or octets + one.size > MOST_ATTACHED):
+            yield part
+            part, octets = [], 0
+        part.append(one)
+        octets += one.size
+    if part:
+        yield part
 
 
 def _null_path_refused(summary: Summary, store: World) -> bool:

@@ -37,9 +37,10 @@ CAMPAIGN = "notices"
 
 @dataclass(frozen=True, slots=True)
 class Forwardable:
-    """A reply of a person: the mail it was made of, and whose it is."""
+    """A reply of a person: the mail it was made of, how long it is at most, and whose it is."""
 
     sha256: str
+    size: int  # octets
     address: str
     forwarded_by: str
 
@@ -68,7 +69,7 @@ def is_notice(connection: sa.Connection, message: str) -> bool:
 def forwardable(connection: sa.Connection) -> list[Forwardable]:
     """Return the replies of people, oldest first; ``connection`` is of the campaign's store."""
     query = (
-        sa.select(mails.c.sha256, replies.c.address, replies.c.forwarded_by)
+        sa.select(mails.c.sha256, mails.c.size, replies.c.address, replies.c.forwarded_by)
         .join(mails, mails.c.id == replies.c.mail)
         .where(replies.c.kind == "human", replies.c.ours.is_(False), mails.c.raw.is_not(None))
         .order_by(replies.c.received_at, replies.c.id)

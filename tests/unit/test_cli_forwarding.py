@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.cli.forwarding import MOST_TOGETHER, parts_of
 from pipeline.delivery.sandbox import Outbox
+from pipeline.store.notices import Forwardable
 from tests.command_line import CommandLine
 from tests.replies_campaign import answer, bounce, mail
 from tests.unit.test_cli_replies import Replies
@@ -161,6 +163,30 @@ def test_a_digest_is_one_notice_a_run(
     digest("run")
     assert len(digest.notices()) == 2
     digest.run(answer(digest.letters["kai"], "Me too."))
+    assert len(digest.notices()) == 4
+
+
+def test_a_backlog_goes_out_in_digests_that_fit_into_memory() -> None:
+    """At most so many replies and so many octets together; a large one goes alone, and none is left out."""
+    sizes = [1_000] * 250 + [6_000_000, 6_000_000, 30_000_000, 1_000]
+    found = [Forwardable(f"{number}", size, "a@b.example", "") for number, size in enumerate(sizes)]
+    parts = list(parts_of(found, most=MOST_TOGETHER))
+    assert [one for part in parts for one in part] == found
+    assert [len(part) for part in parts] == [100, 100, 51, 1, 1, 1]
+    assert list(parts_of([], most=MOST_TOGETHER)) == []
+
+
+def test_a_long_backlog_is_told_in_several_digests(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each reply in one of them, and in no second one."""
+    monkeypatch.setattr("pipeline.cli.forwarding.MOST_TOGETHER", 2)
+    digest = Forwarding(CommandLine(tmp_path / "mayday", capsys, monkeypatch), 'forward = "digest"')
+    digest.run(*(answer(digest.letters[name], f"Yes, says {name}.") for name in ("ada", "ben", "eva")))
+    assert len(digest.notices()) == 4
+    told = "".join(text_of(notice) for notice in digest.notices())
+    assert [told.count(f"Yes, says {name}.") for name in ("ada", "ben", "eva")] == [2, 2, 2]
+    digest("run")
     assert len(digest.notices()) == 4
 
 
