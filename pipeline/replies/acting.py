@@ -3,8 +3,8 @@
     the mail                                     is tied or named to a letter    is not
     bounce, of the letter's recipient            suppressed or a strike          nothing
     complaint                                    recipient suppressed            nothing
-    opt-out                                      recipient and writer suppressed writer suppressed, if it is
-                                                                                 not one of us
+    opt-out                                      recipient and writer suppressed writer suppressed
+    one of us wrote it, no letter was to them    nothing                         nothing
     human, auto, receipt, delivered              sign of life                    nothing
     any of them, and our own letter come back    a letter in doubt was sent      nothing
 
@@ -71,6 +71,8 @@ def acts(reading: Reading, letter: SentLetter | None, ours: Collection[str]) -> 
         case Kind.COMPLAINT if found.tied and recipient:
             source = _source(f"a complaint, {'; '.join(reading.why)}")
             return Acts((Barring(recipient, suppression.Reason.COMPLAINT, source),), settle=settle)
+        case _ if reading.address.lower() in ours and _key(reading.address) != recipient:
+            return Acts(settle=settle)  # one of us, in copy, speaks for nobody we wrote to
         case Kind.OPTOUT if not found.forwarded_by:
             return Acts(opt_out(reading.address, recipient, reading.why, ours), settle=settle)
         case kind if kind in _LIFE and recipient:

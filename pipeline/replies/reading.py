@@ -23,7 +23,7 @@ from pipeline.replies.dates import header_date
 from pipeline.replies.forwarded import Forwarded, unwrap
 from pipeline.replies.kinds import Form, Kind, Recipient, Verdict
 from pipeline.replies.matching import NOTIFICATIONS, Letters, Match, match
-from pipeline.replies.sorting import sort_mail, sort_words
+from pipeline.replies.sorting import sort_mail, sort_words, unreadable
 from pipeline.replies.text import Attachment, new_text
 from pipeline.replies.traces import traces, traces_of_forwarded
 
@@ -81,7 +81,7 @@ def read_reply(raw: bytes, letters: Letters, ourselves: Ourselves, *, missing: s
     verdict = sort_mail(mail, raw)
     if missing:
         verdict = Verdict(Kind.UNKNOWN, (f"unreadable: {missing}",), review=UNREADABLE)
-    elif mail.unreadable:
+    elif unreadable(mail):
         verdict = replace(verdict, review=UNREADABLE)
     reading = replace(_reading(mail, verdict), match=NO_MATCH)
     if own := _our_own(mail, letters, ourselves):
@@ -95,6 +95,9 @@ def read_reply(raw: bytes, letters: Letters, ourselves: Ourselves, *, missing: s
         inner = _passed_on(mail, letters, ourselves, sure=passed_on)
         if inner is not None:
             return inner
+    if verdict.kind is Kind.OPTOUT and passed_on and not _written_to(reading.address, letters, found):
+        why = (*verdict.why, "one of us wrote it, to whom no letter was sent")
+        reading = replace(reading, kind=Kind.HUMAN, why=why, review="optout")
     words = new_text(mail, _letter_text(letters, found)) if found.letter is not None else None
     return replace(reading, match=found, text=words.new if words is not None else reading.text)
 
@@ -183,6 +186,12 @@ def _inner_reading(mail: Mail, inner: Forwarded, found: Match, letter: str) -> R
         returns=verdict.returns,
         message_id=mail.message_id,
     )
+
+
+def _written_to(address: str, letters: Letters, found: Match) -> bool:
+    """Say whether an address is that of the matched letter's recipient."""
+    letter = letters.by_number(found.letter) if found.letter is not None else None
+    return letter is not None and letter.recipient.lower() == address.lower()
 
 
 def _letter_text(letters: Letters, found: Match) -> str:

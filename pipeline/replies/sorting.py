@@ -2,7 +2,7 @@
 
 `sort_mail` tries the steps below in their order; the first that knows the mail decides.
 
-    unreadable                a bound was broken                                     unknown
+    unreadable                a bound was broken, or there is no header              unknown
     complaint, report         a feedback report (RFC 5965)                           complaint, optout, report
     receipt                   a disposition notification (RFC 8098), or in words     receipt
     report                    DMARC aggregate, TLS report                            report
@@ -52,8 +52,8 @@ def sort_mail(mail: Mail, raw: bytes = b"") -> Verdict:
         mail: as `pipeline.mail.mime.read_mail` gave it.
         raw: its bytes, for the second opinion; without them none is asked for.
     """
-    if mail.unreadable:
-        return Verdict(Kind.UNKNOWN, (mail.unreadable,))
+    if why := unreadable(mail):
+        return Verdict(Kind.UNKNOWN, (why,))
     verdict = _labelled(mail)
     if verdict is not None:
         return verdict
@@ -67,6 +67,11 @@ def sort_mail(mail: Mail, raw: bytes = b"") -> Verdict:
         or _nobody(mail, whence)
         or _person(mail)
     )
+
+
+def unreadable(mail: Mail) -> str:
+    """Return why a mail cannot be read: a bound was broken, or it is no mail at all; "" where it can be."""
+    return mail.unreadable or ("" if mail.headers.items else "unreadable: it has no header")
 
 
 def _labelled(mail: Mail) -> Verdict | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import mailbox
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -409,6 +411,35 @@ def test_a_reply_that_one_of_us_forwards_counts_as_its_authors(replies: Replies)
     assert (found["to"], found["from"]["address"]) == ("ada@office.example", "ada@office.example")
     assert found["forwarded_by"] == "letters@example.org"
     assert (found["kind"], found["review"], replies.suppressed()) == ("human", "optout", {})
+
+
+def test_a_stop_of_one_of_us_in_copy_is_not_the_recipients(replies: Replies) -> None:
+    """An organiser who answers into the thread speaks for no official; a person looks at it."""
+    replies.fetch(
+        answer(
+            replies.letters["ada"], "stop", whose="Committee <letters@example.org>", Cc="ada@office.example"
+        )
+    )
+    found = replies.only()
+    assert (found["to"], found["kind"], found["review"]) == ("ada@office.example", "human", "optout")
+    assert replies.suppressed() == {}
+    assert "one of us wrote it, to whom no letter was sent" in found["why"]
+
+
+def test_a_mail_of_one_of_us_is_no_sign_of_life_of_an_official(replies: Replies) -> None:
+    """Bounces go on being counted."""
+    ours = replies.letters["ada"]
+    replies.fetch(bounce(ours, "ada@office.example", "552 5.2.2 mailbox full", status="5.2.2"))
+    replies.fetch(answer(ours, "Any news?", whose="Committee <letters@example.org>"))
+    with closing(sqlite3.connect(replies.campaign.folder / ".campaign/sandbox.db")) as store:
+        assert store.execute("SELECT count(*) FROM strikes").fetchone() == (1,)
+
+
+def test_an_organiser_who_is_on_the_list_may_opt_out(replies: Replies) -> None:
+    """Of letters to the own address, and of no other."""
+    replies.box.put(answer(replies.letters["ada"], "stop"))
+    replies("--set", "campaign.reply_to=ada@office.example", "replies", "fetch")
+    assert replies.suppressed() == {"ada": "optout"}
 
 
 def test_an_opt_out_in_a_forwarded_block_waits_for_a_person_too(replies: Replies) -> None:

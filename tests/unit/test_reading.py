@@ -145,3 +145,22 @@ def test_lone_surrogates_and_long_texts_can_be_kept(tmp_path: Path) -> None:
     assert line is not None
     assert json.dumps(line.text)
     assert line.kind == "human"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"\n\n",
+        b"just words\n",
+        b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40,
+        b"%PDF-1.7\nstop\n",
+        b"<html>stop",
+    ],
+    ids=["empty", "lines", "words", "picture", "pdf", "page"],
+)
+def test_what_has_no_header_is_no_persons_mail(raw: bytes) -> None:
+    """A file that is none is kept, and a person may look at it; it is passed on to nobody."""
+    reading = read_reply(raw, OneLetter(), US)
+    assert (reading.kind, reading.why) == (Kind.UNKNOWN, ("unreadable: it has no header",))
+    assert reading.review == "unreadable"
