@@ -17,7 +17,6 @@ from pipeline.cli.replies_list import list_, show
 from pipeline.errors import CampaignError
 
 if TYPE_CHECKING:
-    from pipeline.mail.mime import Mail
     from pipeline.replies.kinds import Verdict
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=False)
@@ -51,11 +50,11 @@ def classify(
 
     counted: dict[str, int] = {}
     with _which_letter(context.obj) as letter_of:
-        for source, raw, mail, verdict in _sorted(paths):
+        for source, raw, text, verdict in _sorted(paths):
             counted[verdict.kind.value] = counted.get(verdict.kind.value, 0) + 1
             letter = letter_of(raw)
             if json:
-                out_json(_document(source, mail, verdict, letter))
+                out_json(_document(source, text, verdict, letter))
             elif not quiet:
                 for line in _words(source, verdict, letter):
                     out(line)
@@ -98,21 +97,21 @@ def _asker(place: Place, stack: ExitStack) -> Callable[[bytes], int | None]:
     return lambda raw: read_reply(raw, letters, who).match.letter
 
 
-def _sorted(paths: list[str]) -> Iterator[tuple[str, bytes, Mail, Verdict]]:
+def _sorted(paths: list[str]) -> Iterator[tuple[str, bytes, str, Verdict]]:
     from pipeline.mail.mime import read_mail
     from pipeline.replies.mailbox_paths import mails_at
     from pipeline.replies.sorting import sort_mail
+    from pipeline.replies.text import new_text
 
     for path in paths:
         for source, raw in mails_at(path, sys.stdin.buffer):
             mail = read_mail(raw)
-            yield source, raw, mail, sort_mail(mail, raw)
+            words = new_text(mail)
+            yield source, raw, words.new, sort_mail(mail, raw, words)
 
 
-def _document(source: str, mail: Mail, verdict: Verdict, letter: int | None) -> dict[str, Any]:
+def _document(source: str, text: str, verdict: Verdict, letter: int | None) -> dict[str, Any]:
     """Return the keys that others rely on, and behind them what is known beyond."""
-    from pipeline.replies.text import new_text
-
     document: dict[str, Any] = {
         "source": source,
         "kind": verdict.kind.value,
@@ -126,7 +125,7 @@ def _document(source: str, mail: Mail, verdict: Verdict, letter: int | None) -> 
             for one in verdict.recipients
         ],
         "letter": letter,
-        "text": new_text(mail).new,
+        "text": text,
         "why": list(verdict.why),
     }
     beyond = {

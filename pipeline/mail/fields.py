@@ -37,7 +37,8 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _SECTION = re.compile(r"([^*]+)(?:\*(\d{1,3}))?(\*)?")
 _MESSAGE_ID = re.compile(r"<([^<>\s]{1,500})>")
 _PIECE = re.compile(r'"((?:[^"\\]|\\.)*)"?|<([^<>]*)>?|[,;]|\\?[()]|[^"<>,;()\\]+|.', re.DOTALL)
-_ADDRESS = re.compile(r"[^\s<>@,;:\"()]+@[^\s<>@,;:\"()]+")
+# From the start of a word only: a word of any length is looked at once.
+_ADDRESS = re.compile(r"(?<![^\s<>@,;:\"()])[^\s<>@,;:\"()]+@[^\s<>@,;:\"()]+")
 
 
 class HeaderBound(Exception):

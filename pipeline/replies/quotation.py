@@ -195,7 +195,7 @@ def _apart(verb: str, words: str) -> bool:
 class _Reader:
     """Reads one text from top to bottom."""
 
-    __slots__ = ("flags", "following", "forward", "lines", "names", "seen", "senders", "tried")
+    __slots__ = ("first_words", "flags", "following", "forward", "lines", "names", "seen", "senders", "tried")
 
     def __init__(self, lines: Sequence[Line], *, forward: bool) -> None:
         self.lines = lines
@@ -206,6 +206,8 @@ class _Reader:
         ]
         self.senders = [at for at, name in enumerate(self.names) if name == "from"]
         self.following = _following(lines)
+        worded = (at for at, line in enumerate(lines) if line.text.strip() and not is_rule(line))
+        self.first_words = next(worded, len(lines))
         self.tried = 0
         self.seen: dict[int, Evidence] = {}
 
@@ -289,7 +291,7 @@ class _Reader:
 
     def _believed(self, at: int, end: int) -> bool:
         """Say whether a block of fields is a mail's: at the very top it may be the head of a letter."""
-        if self.forward or any(line.text.strip() for line in self.lines[:at] if not is_rule(line)):
+        if self.forward or self.first_words < at:
             return True
         return any(_ADDRESS.search(line.text[:400]) for line in self.lines[at:end])
 

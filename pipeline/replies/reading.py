@@ -24,7 +24,7 @@ from pipeline.replies.forwarded import Forwarded, unwrap
 from pipeline.replies.kinds import Form, Kind, Recipient, Verdict
 from pipeline.replies.matching import NOTIFICATIONS, Letters, Match, match
 from pipeline.replies.sorting import sort_mail, sort_words, unreadable
-from pipeline.replies.text import Attachment, new_text
+from pipeline.replies.text import Attachment, ReplyText, new_text
 from pipeline.replies.traces import traces, traces_of_forwarded
 
 UNREADABLE = "unreadable"  # for a person to look at
@@ -78,12 +78,13 @@ def read_reply(raw: bytes, letters: Letters, ourselves: Ourselves, *, missing: s
         missing: why there is less than the whole ("" otherwise).
     """
     mail = read_mail(raw)
-    verdict = sort_mail(mail, raw)
+    words = new_text(mail)
+    verdict = sort_mail(mail, raw, words)
     if missing:
         verdict = Verdict(Kind.UNKNOWN, (f"unreadable: {missing}",), review=UNREADABLE)
     elif unreadable(mail):
         verdict = replace(verdict, review=UNREADABLE)
-    reading = replace(_reading(mail, verdict), match=NO_MATCH)
+    reading = replace(_reading(mail, verdict, words), match=NO_MATCH)
     if own := _our_own(mail, letters, ourselves):
         return replace(reading, kind=Kind.UNKNOWN, review="", ours=True, why=own.why, match=own)
     found = _leaving(mail, letters, ourselves) if verdict.kind is Kind.OPTOUT else None
@@ -98,12 +99,12 @@ def read_reply(raw: bytes, letters: Letters, ourselves: Ourselves, *, missing: s
     if verdict.kind is Kind.OPTOUT and passed_on and not _written_to(reading.address, letters, found):
         why = (*verdict.why, "one of us wrote it, to whom no letter was sent")
         reading = replace(reading, kind=Kind.HUMAN, why=why, review="optout")
-    words = new_text(mail, _letter_text(letters, found)) if found.letter is not None else None
-    return replace(reading, match=found, text=words.new if words is not None else reading.text)
+    if found.letter is not None and (letter := _letter_text(letters, found)):
+        words = new_text(mail, letter)
+    return replace(reading, match=found, text=words.new)
 
 
-def _reading(mail: Mail, verdict: Verdict) -> Reading:
-    words = new_text(mail)
+def _reading(mail: Mail, verdict: Verdict, words: ReplyText) -> Reading:
     name, address = mail.author
     return Reading(
         verdict.kind,

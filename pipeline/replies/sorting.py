@@ -39,18 +39,19 @@ from pipeline.replies.reasons import classify
 from pipeline.replies.said import own_text
 from pipeline.replies.second_opinion import second_opinion
 from pipeline.replies.subject import is_answer
-from pipeline.replies.text import new_text
+from pipeline.replies.text import ReplyText, new_text
 
 _COMPLAINTS = frozenset({"abuse", "fraud", "virus", "other", "miscategorized"})
 _ARRIVED = frozenset({"delivered", "relayed", "expanded"})
 
 
-def sort_mail(mail: Mail, raw: bytes = b"") -> Verdict:
+def sort_mail(mail: Mail, raw: bytes = b"", words: ReplyText | None = None) -> Verdict:
     """Say what ``mail`` is.
 
     Args:
         mail: as `pipeline.mail.mime.read_mail` gave it.
         raw: its bytes, for the second opinion; without them none is asked for.
+        words: what `new_text` found in it, if that is known already: in a long mail it takes longest.
     """
     if why := unreadable(mail):
         return Verdict(Kind.UNKNOWN, (why,))
@@ -62,10 +63,10 @@ def sort_mail(mail: Mail, raw: bytes = b"") -> Verdict:
         _status_report(mail, whence, text)
         or _by_link(mail)
         or _in_words(mail, whence, text, raw)
-        or _automatic(mail, whence)
+        or _automatic(mail, whence, new := words or new_text(mail))
         or _second(mail, whence, text, raw)
         or _nobody(mail, whence)
-        or _person(mail)
+        or _person(mail, new.new)
     )
 
 
@@ -193,18 +194,18 @@ def _in_words(mail: Mail, whence: Origin, text: str, raw: bytes) -> Verdict | No
     return Verdict(report.kind, (*whence.signs, report.why), report.recipients)
 
 
-def _automatic(mail: Mail, whence: Origin) -> Verdict | None:
+def _automatic(mail: Mail, whence: Origin, new: ReplyText) -> Verdict | None:
     """An automatic answer; not what a clerk wrote in a ticket system that calls all its mail generated."""
-    signs, words = auto_signs(mail), new_text(mail).new
+    signs, words = auto_signs(mail), new.new
     answer = automatic_answer(mail, words, signs, system=whence.certain)
     if answer is None:
         return None
     if signs.generated and signs.desk and not reads_automatic(mail, words):
         why = (f"{signs.desk} calls all its mail generated, and the words are no automatic answer's",)
-        return replace(_person(mail), why=why, review="auto")
+        return replace(_person(mail, words), why=why, review="auto")
     if answer.long and not answer.sure:
         more = "more is written than a program that confirms receipt would"
-        return replace(_person(mail), why=(*answer.why, more), review="auto", case=answer.case)
+        return replace(_person(mail, words), why=(*answer.why, more), review="auto", case=answer.case)
     review = "auto" if signs.generated and answer.long else ""
     return Verdict(
         Kind.AUTO, answer.why, review=review, form=answer.form, case=answer.case, returns=answer.returns
@@ -240,8 +241,8 @@ def _nobody(mail: Mail, whence: Origin) -> Verdict | None:
     return None
 
 
-def _person(mail: Mail) -> Verdict:
-    return sort_words(mail.author, mail.subject, new_text(mail).new)
+def _person(mail: Mail, words: str) -> Verdict:
+    return sort_words(mail.author, mail.subject, words)
 
 
 def sort_words(author: tuple[str, str], subject: str, words: str) -> Verdict:

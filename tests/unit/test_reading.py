@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.clock import to_us
+from pipeline.mail.mime import Mail
 from pipeline.replies.acting import acts
 from pipeline.replies.kinds import Kind
 from pipeline.replies.matching import SentLetter
 from pipeline.replies.reading import Ourselves, read_reply
 from pipeline.replies.second_opinion import second_opinion
+from pipeline.replies.text import ReplyText, new_text
 from pipeline.store import mails, replies
 from pipeline.store.mails import Mails
 from tests.clocks import START, FakeClock
@@ -91,6 +93,7 @@ BOMBS = {
     "NULs": b"From: a@o.example\nSubject: \0\0\n\n" + b"\0" * 200_000,
     "forwards": b"From: letters@committee.example\nSubject: Fwd: x\n\n"
     + b"---------- Forwarded message ---------\nFrom: a@b.example\n" * 3_000,
+    "one word": b"From: " + b"a" * 100_000 + b"\n\nhello",
     "references": b"From: a@o.example\nReferences: " + b"<a@b.example>\n " * 8_000 + b"\n\nhello",
     "quotations": b"From: ada@office.example\nSubject: Re: The eleven\n\n"
     + b"> " * 30_000
@@ -109,6 +112,23 @@ def test_a_bomb_takes_less_than_a_second_and_200_megabytes(name: str) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 200_000_000
+
+
+@pytest.mark.parametrize(("about", "times"), [(b"", 1), (b"In-Reply-To: <abc@committee.example>\n", 2)])
+def test_the_words_of_a_mail_are_found_once_and_once_more_beside_its_letter(
+    about: bytes, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a long mail nothing takes longer."""
+    asked: list[Mail] = []
+
+    def counted(mail: Mail, letter: str = "") -> ReplyText:
+        asked.append(mail)
+        return new_text(mail, letter)
+
+    for place in ("reading", "sorting"):
+        monkeypatch.setattr(f"pipeline.replies.{place}.new_text", counted)
+    read_reply(about + b"From: joe@home.example\nSubject: Re: x\n\nWe shall look into it.\n", OneLetter(), US)
+    assert len(asked) == times
 
 
 def test_a_detector_that_stumbles_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
