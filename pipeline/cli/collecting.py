@@ -17,7 +17,6 @@ from datetime import datetime
 from functools import partial
 
 from pipeline.cli.place import Place
-from pipeline.cli.telling import moment
 from pipeline.clock import to_us
 from pipeline.config import Settings, read_mailbox_password
 from pipeline.errors import CampaignError, StoreUnwritable
@@ -86,7 +85,7 @@ def collect_replies(
     where another process fetches.
     """
     path = world.campaign.path.with_suffix(".replies.lock")
-    with RunLock(path, since=moment(place.clock.now())):
+    with RunLock(path, since=place.local_now):
         brought = Brought()
         _fetch(place, world, brought)
         with world.campaign.writing() as connection:

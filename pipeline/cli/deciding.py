@@ -8,7 +8,7 @@ from functools import partial
 
 from pipeline.cli.place import Place
 from pipeline.cli.suppressions import opened
-from pipeline.cli.telling import SCHEMA, counted, moment, next_step, out, out_json
+from pipeline.cli.telling import SCHEMA, counted, next_step, out, out_json
 from pipeline.clock import to_us
 from pipeline.delivery.letter import State
 from pipeline.errors import AlreadyRunning, Unusable
@@ -41,7 +41,7 @@ def decide(
     """
     now_us = to_us(place.clock.now())
     with opened(place) as world:
-        lock = RunLock(world.lock_path, since=moment(place.clock.now())) if locked else nullcontext()
+        lock = RunLock(world.lock_path, since=place.local_now) if locked else nullcontext()
         with lock, world.campaign.writing() as connection:
             if locked:
                 queue.recover(connection, now_us=now_us)
@@ -83,7 +83,7 @@ def find_what_a_dead_run_left(place: Place, world: World) -> None:
     """Put letters in doubt whose run died between permission and answer, unless a run is at work."""
     now = place.clock.now()
     try:
-        with RunLock(world.lock_path, since=moment(now)), world.campaign.writing() as connection:
+        with RunLock(world.lock_path, since=place.local_now), world.campaign.writing() as connection:
             queue.recover(connection, now_us=to_us(now))
     except AlreadyRunning:
         return

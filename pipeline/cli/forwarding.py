@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from pipeline.cli.place import Place
+from pipeline.cli.place import Place, Voice
 from pipeline.cli.sending import Begun, Sending, Wishes, is_paused
 from pipeline.cli.summing import Summary
+from pipeline.cli.telling import counted, out
 from pipeline.clock import to_us
 from pipeline.config import Forward
 from pipeline.delivery.compose import Composer
@@ -33,11 +34,11 @@ MOST_TOGETHER = 100  # replies in one digest; the next ones are in another
 STOPPING = frozenset({ExitCode.INTERRUPTED, ExitCode.RELAY_REFUSED, ExitCode.STORE_UNWRITABLE})
 
 
-def forward_replies(place: Place, world: World, composer: Composer, letters: Summary) -> int:
+def forward_replies(place: Place, world: World, composer: Composer, letters: Summary, voice: Voice) -> int:
     """Queue and send the notices that are due, after the letters of a run, whose lock is held.
 
     Return the exit code that this asks for: 130 where it was interrupted, else 0; what could not be passed on
-    is told by `status`.
+    is told by `status`, what was passed on where there is somebody to listen.
     """
     stopped = letters.stop is not None and letters.stop.exit_code in STOPPING
     if stopped or is_paused(world) or not (place.settings.forward_to or notices.have_notices(world)):
@@ -54,6 +55,8 @@ def forward_replies(place: Place, world: World, composer: Composer, letters: Sum
             with store.campaign.writing() as connection:
                 write_meta(connection, PLAIN_PATH, "plain")
             summary = _NoticeSending(place, world, store, composer).go()
+        if summary.progress.sent and voice.chatty and not voice.json:
+            out(f"{counted(summary.progress.sent, 'notice')} of replies passed on")
         interrupted = summary.stop is not None and summary.stop.exit_code is ExitCode.INTERRUPTED
         return int(ExitCode.INTERRUPTED) if interrupted else 0
     finally:

@@ -39,6 +39,13 @@ class Place:
         return load_config(self.root, self.overrides)
 
     @property
+    def local_now(self) -> str:
+        """The time for people, on the campaign's clock."""
+        from pipeline.cli.telling import local_moment
+
+        return local_moment(self.clock.now(), self.settings.timezone)
+
+    @property
     def world_name(self) -> WorldName:
         """The world the relay belongs to."""
         from pipeline.delivery.relay import RelayKind

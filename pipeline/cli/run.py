@@ -73,7 +73,6 @@ def run_campaign(place: Place, voice: Voice) -> int:
     from pipeline.cli.preparing import prepare
     from pipeline.cli.sending import Sending, Wishes
     from pipeline.cli.suppressions import opened
-    from pipeline.cli.telling import moment
     from pipeline.cli.unchanged import look
     from pipeline.clock import to_us
     from pipeline.store import queue
@@ -84,7 +83,7 @@ def run_campaign(place: Place, voice: Voice) -> int:
         refuse_bad(checked, skip_bad=False)
         return checked
 
-    with opened(place) as world, RunLock(world.lock_path, since=moment(place.clock.now())):
+    with opened(place) as world, RunLock(world.lock_path, since=place.local_now):
         if place.settings.mailbox is not None:
             with world.campaign.writing() as connection:
                 queue.recover(connection, now_us=to_us(place.clock.now()))
@@ -97,7 +96,7 @@ def run_campaign(place: Place, voice: Voice) -> int:
                 queue.release(connection, now_us=to_us(place.clock.now()))
         summary = Sending(place, world, found.composer, Wishes("run")).go()
         code = _tell(summary, world, voice)
-        return forward_replies(place, world, found.composer, summary) or code
+        return forward_replies(place, world, found.composer, summary, voice) or code
 
 
 def _tell_replies(brought: Brought, place: Place, world: World, voice: Voice) -> None:

@@ -151,15 +151,16 @@ def send_campaign(
     from pipeline.cli.preparing import prepare
     from pipeline.cli.sending import Sending, is_paused
     from pipeline.cli.suppressions import opened
-    from pipeline.cli.telling import moment, out
-    from pipeline.cli.unchanged import look
+    from pipeline.cli.telling import out
+    from pipeline.cli.unchanged import look, look_again
     from pipeline.cli.watching import watched
     from pipeline.store.lock import RunLock
 
     found = None if place.has_store else look(place, None, check)  # bad data makes no store
     with opened(place) as world:
         found = found or look(place, world, check)
-        with RunLock(world.lock_path, since=moment(place.clock.now())):
+        with RunLock(world.lock_path, since=place.local_now):
+            found = look_again(place, world, found, check)
             prepare(place, world, found)
             _refuse_unknown(place, world, wishes)
             if not is_paused(world):
@@ -169,7 +170,7 @@ def send_campaign(
                 out(f"{place.settings.name}: sending through {relay_words(place.settings.relay)}")
             summary = sending.go(watched(sending.progress, voice, place.clock))
             _tell(summary, world, voice)
-            return forward_replies(place, world, found.composer, summary) or int(summary.exit_code)
+            return forward_replies(place, world, found.composer, summary, voice) or int(summary.exit_code)
 
 
 def _release(

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass, replace
-from datetime import timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from pipeline.cli.place import Place
 from pipeline.cli.processes import Processes, Share, death_words, shares, taking_turns
 from pipeline.cli.reports import Outcome
 from pipeline.cli.summing import Summary, tell_unrecorded
-from pipeline.cli.telling import lose_output, lost_output
+from pipeline.cli.telling import err, local_moment, lose_output, lost_output
 from pipeline.clock import from_us, to_us
 from pipeline.delivery.compose import Composer
 from pipeline.delivery.connect import Credentials, Opener
@@ -38,6 +38,7 @@ from pipeline.delivery.session import Manner
 from pipeline.delivery.supply import Feed, Progress, Stop
 from pipeline.errors import CampaignError, ExitCode
 from pipeline.mail.identity import letter_token
+from pipeline.problem import visible
 from pipeline.recipients.suppression import suppression_hash
 from pipeline.store import history, ledger, operator, queue, shared
 from pipeline.store.journal import Journal
@@ -45,6 +46,7 @@ from pipeline.store.stock import StoreStock
 from pipeline.store.world import World, begin_run, end_run, note_progress
 
 RESUME = "`campaign resume` lets it go on"
+SAID_ONCE = timedelta(minutes=10)
 CALM_GAP_US = 500_000  # a pace slower than two a second needs one connection only
 
 Told = Callable[[Parcel, Result], None]
@@ -64,11 +66,13 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A run that is written down: its number, the limits that hold, the key of the recipients' names."""
+    """A run that is written down: its number, the limits that hold, the key of the recipients' names; until
+    when (microseconds) the relay is left alone, and why."""
 
     run: int
     limits: Limits
     hash_key: bytes
+    hold: tuple[int, str] | None = None
 
 
 class Sending:
@@ -84,6 +88,7 @@ class Sending:
         self._told = told
         self.progress = Progress()
         self.notes: list[str] = []
+        self._goes_on_at: datetime | None = None  # said when the relay was to be left alone
         self._unrecorded: tuple[Result, ...] = ()  # what happened and could not be written down
 
     def go(self, watching: AbstractContextManager[None] | None = None) -> Summary:
@@ -128,7 +133,8 @@ class Sending:
             held = ledger.held(connection, [settings.relay.account], now_us=now_us)
         if not self.progress.total and not self._wishes.follow:
             return self._finish(None, None)
-        if hold := held.get(settings.relay.account):
+        hold = held.get(settings.relay.account)
+        if hold is not None and not self._wishes.follow:
             return self._finish(None, _held(hold, self._place.settings.timezone))
         run_id = begin_run(
             world,
@@ -137,7 +143,7 @@ class Sending:
             limits=show_limits(limits),
             clock=place.clock,
         )
-        return Begun(run_id, limits, hash_key)
+        return Begun(run_id, limits, hash_key, hold)
 
     async def _run(self, begun: Begun, sent: Callable[[Ender], Awaitable[Outcome]]) -> Summary:
         """Send, and write down what came of it; signals end the sending and never the program."""
@@ -263,6 +269,10 @@ class Sending:
         )
         rules = self._rules(begun, share.sessions)
         feed = Feed(stock, rules, clock=place.clock, progress=self.progress)
+        if begun.hold is not None:  # a run that follows waits for it
+            until = from_us(begun.hold[0])
+            feed.leave_relay(until, begun.hold[1])
+            self._say_when(until, begun.hold[1])
         desk = SendingDesk(
             journal,
             feed,
@@ -355,11 +365,21 @@ class Sending:
         self.notes.append(f"row {letter.line}: not sent: {why}")
 
     def _hold_relay(self, child: Child | None, duration: timedelta, why: str) -> None:
-        until = to_us(self._place.clock.now() + duration)
+        until = self._place.clock.now() + duration
         with self._world.common.writing() as connection:
-            ledger.hold(connection, self._place.settings.relay.account, until_us=until, why=why)
-        if child is not None:
+            ledger.hold(connection, self._place.settings.relay.account, until_us=to_us(until), why=why)
+        if self._wishes.follow:
+            self._say_when(until, f"its quota is used up: {why}")
+        elif child is not None:
             child.has_held_relay()
+
+    def _say_when(self, until: datetime, why: str) -> None:
+        """Say that a run that follows waits, and until when; once for what several connections were told."""
+        if self._goes_on_at is not None and until - self._goes_on_at < SAID_ONCE:
+            return
+        self._goes_on_at = until
+        opens = local_moment(until, self._place.settings.timezone)
+        err(visible(f"the relay is left alone until {opens}, then this goes on: {why}"))
 
     # -- the end
 

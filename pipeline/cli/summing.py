@@ -100,7 +100,7 @@ def summary_lines(summary: Summary, world: World) -> list[str]:
         where = f"filed in {world.outbox}" if world.name is WorldName.SANDBOX else "accepted by the relay"
         lines.append(f"{counted(progress.sent, 'letter')} {where}")
     elif not (progress.done or summary.stop):
-        lines.append("nothing can go now" if summary.remaining else "nothing to send")
+        lines.append("no letter can go now" if summary.remaining else "no letters to send")
     for number, word in (
         (progress.failed, "refused for good"),
         (progress.deferred, "put off by the server, to be tried later"),

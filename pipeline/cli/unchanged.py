@@ -46,13 +46,15 @@ class Found:
     """A campaign as it was found: what writes its letters, and the check; None where nothing has changed
     since the letters were brought in line with it.
 
-    ``files`` is what the file system said before the check, which began at ``began``.
+    ``files`` is what the file system said before the check, which began at ``began``; ``seen`` the same,
+    for files that were changed just before, too.
     """
 
     composer: Composer
     checked: Checked | None = None
     files: Files = None
     began: datetime | None = None
+    seen: Files = None
 
 
 def look(place: Place, world: World | None, check: Callable[[], Checked]) -> Found:
@@ -62,9 +64,24 @@ def look(place: Place, world: World | None, check: Callable[[], Checked]) -> Fou
     """
     if world is not None and is_in_line(place, world):
         return Found(composer_of(place.settings, place.clock))
-    files, began = looked_at(place), place.clock.now()
+    files, began, seen = looked_at(place), place.clock.now(), _seen(place)
     checked = check()
-    return Found(checked.composer, checked, files, began)
+    return Found(checked.composer, checked, files, began, seen)
+
+
+def look_again(place: Place, world: World, found: Found, check: Callable[[], Checked]) -> Found:
+    """Return ``found`` if it still holds, else what is found now; call it with the lock held.
+
+    Until then another process may have brought the letters in line with files that were changed meanwhile.
+    Raises what ``check`` does.
+    """
+    holds = is_in_line(place, world) if found.checked is None else _seen(place) == found.seen
+    return found if holds else look(place, world, check)
+
+
+def _seen(place: Place) -> Files:
+    """Return what the file system says of the campaign's files, changed just now or not."""
+    return _signatures(_files(place), None)
 
 
 def looked_at(place: Place) -> Files:
@@ -72,12 +89,17 @@ def looked_at(place: Place) -> Files:
 
     None where one of them was changed just now, or is not there.
     """
+    config, *others = _files(place)
+    read = _signatures([config], place.read_at or place.clock.now())
+    seen = _signatures(others, place.clock.now())
+    return {**read, **seen} if read is not None and seen is not None else None
+
+
+def _files(place: Place) -> list[Path]:
+    """Return campaign.toml, the list and the templates."""
     settings = place.settings
-    root, listed = settings.root, settings.root / settings.recipients_file
-    templates = sorted(path for path in (root / TEMPLATES).glob("*") if path.is_file())
-    config = _signatures([root / CONFIG], place.read_at or place.clock.now())
-    others = _signatures([listed, *templates], place.clock.now())
-    return {**config, **others} if config is not None and others is not None else None
+    templates = sorted(path for path in (settings.root / TEMPLATES).glob("*") if path.is_file())
+    return [settings.root / CONFIG, settings.root / settings.recipients_file, *templates]
 
 
 def remember(place: Place, connection: Connection, found: Found) -> None:
@@ -121,9 +143,10 @@ def _counts(override: str) -> bool:
     return override.startswith("limits.attachments") or not override.startswith(_NOT_PLANNED_FROM)
 
 
-def _signatures(paths: Iterable[Path], now: datetime) -> Files:
-    """Return the signatures of files that were not changed for a while at ``now``, when they are read."""
-    now_us = to_us(now)
+def _signatures(paths: Iterable[Path], now: datetime | None) -> Files:
+    """Return the signatures of files that were not changed for a while at ``now``, when they are read (None:
+    changed whenever)."""
+    now_us = to_us(now) if now is not None else None
     found: Signatures = {}
     for path in paths:
         try:
@@ -132,7 +155,7 @@ def _signatures(paths: Iterable[Path], now: datetime) -> Files:
             return None
         changed_ns = max(status.st_mtime_ns, status.st_ctime_ns)
         patience_us = FINE_US if changed_ns % 1_000_000 else COARSE_US
-        if changed_ns // 1_000 > now_us - patience_us:
+        if now_us is not None and changed_ns // 1_000 > now_us - patience_us:
             return None
         times = [status.st_mtime_ns, status.st_ctime_ns]
         found[str(path)] = [status.st_dev, status.st_ino, status.st_size, *times]

@@ -186,13 +186,7 @@ class SendingDesk:
             case Effect.PAUSE:
                 self._hold_relay(QUOTA_PAUSE, str(response))
                 until = self._clock.now() + QUOTA_PAUSE
-                self._feed.end(
-                    Stop(
-                        f"the relay's quota is used up: {response}",
-                        ExitCode.WAITING,
-                        f"{verdict.advice}; next try after {until:%H:%M} UTC",
-                    )
-                )
+                self._feed.leave_relay(until, f"the relay's quota is used up: {response}", verdict.advice)
             case Effect.STOP:
                 self._feed.end(
                     Stop(f"the relay refused us: {response}", ExitCode.RELAY_REFUSED, verdict.advice)

@@ -14,18 +14,17 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import Counter, deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
-from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from pipeline.clock import SECOND_US, Clock, from_us, to_us
 from pipeline.delivery.hours import is_open, next_opening
 from pipeline.delivery.letter import Letter, State
 from pipeline.delivery.limits import Pace
-from pipeline.delivery.rules import Claim, Refusal, Rules
+from pipeline.delivery.rules import Refusal, Rules
+from pipeline.delivery.stock import Stock
 from pipeline.errors import ExitCode
 
 READ_AHEAD = 1_000
@@ -46,37 +45,6 @@ class Stop:
     reason: str
     exit_code: ExitCode
     hint: str = ""
-
-
-class Stock(Protocol):
-    """What a feed asks of the store."""
-
-    async def read_due(self, most: int) -> list[Letter]:
-        """Return up to ``most`` further due letters; each of them once, unless `from_the_start` was said."""
-
-    def from_the_start(self) -> None:
-        """Look at the whole queue again."""
-
-    async def suppressed(self, names: Sequence[str]) -> dict[str, str]:
-        """Return those of the recipients (by `Rules.recipient_name`) that must not be written to: why."""
-
-    async def take(self, claims: Sequence[Sequence[Claim]]) -> list[Refusal | None]:
-        """Take each letter's limits, all or none; the first refusal of a run-wide limit ends the list."""
-
-    async def put_back(self, claims: Sequence[Claim]) -> None:
-        """Give back what a letter took and did not use."""
-
-    async def take_out(self, letters: Sequence[int], state: State, why: str) -> None:
-        """Move waiting letters to a final state."""
-
-    async def settle(self) -> None:
-        """Wait until every result recorded so far is committed."""
-
-    async def next_due(self) -> datetime | None:
-        """Return when the next queued letter is due; None when nothing is queued."""
-
-    async def word(self) -> str:
-        """Return why the operator stopped all sending; "" when he did not."""
 
 
 @dataclass(slots=True)
@@ -204,6 +172,20 @@ class Feed:
         self._progress.waiting = "the relay"
         self._demand.set()
 
+    def leave_relay(self, until: datetime, reason: str, advice: str = "") -> None:
+        """The relay is to be left alone: wait for that where the run follows, else end.
+
+        Letters that were ready are looked at anew then: office hours may have ended, or the campaign.
+        """
+        if not self._rules.follow:
+            hint = f"next try after {self._local(to_us(until))}"
+            self.end(Stop(reason, ExitCode.WAITING, f"{advice}; {hint}" if advice else hint))
+            return
+        self._unused.extend(self._ready)
+        self._ready.clear()
+        self.slow_down((until - self._clock.now()).total_seconds())
+        self._progress.waiting_until = until
+
     def hold_domain(self, domain: str, why: str) -> None:
         """Leave letters to a domain for a later run, those that are ready included."""
         self._held_domains[domain] = why
@@ -232,8 +214,8 @@ class Feed:
 
     async def _fill_once(self) -> None:
         """Take one step: clear some letters, make some ready, or wait for whatever may come next."""
-        for letter in await self._return_unused():
-            await self._is_closed(letter)
+        returned = [one for one in await self._return_unused() if not await self._is_closed(one)]
+        self._cleared.extendleft(reversed(returned))
         if self._used_up is not None:
             if not self._ready:
                 self.end(self._used_up)

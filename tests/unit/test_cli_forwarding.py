@@ -190,6 +190,16 @@ def test_a_long_backlog_is_told_in_several_digests(
     assert len(digest.notices()) == 4
 
 
+def test_what_is_passed_on_is_told_to_who_listens(forwarding: Forwarding) -> None:
+    """And not that there was nothing to send."""
+    forwarding.box.put(answer(forwarding.letters["ada"], "Yes."))
+    said = forwarding.campaign("run", "-v")
+    assert "2 notices of replies passed on" in said.out
+    assert "no letters to send" in said.out
+    assert "nothing" not in said.out
+    assert "passed on" not in forwarding.campaign("run").out
+
+
 def test_notices_are_not_counted_among_the_letters(forwarding: Forwarding) -> None:
     """The eight states add up to the letters of the campaign."""
     before = forwarding("status")["letters"]

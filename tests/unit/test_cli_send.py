@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 import sqlite3
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from pipeline.cli import dryrun
 from pipeline.cli.place import Place
+from pipeline.delivery import desk
 from pipeline.delivery.desk import SendingDesk
 from pipeline.delivery.letter import Parcel
+from pipeline.delivery.sandbox import Outbox
 from pipeline.delivery.verdict import Verdict
 from pipeline.errors import StoreUnwritable
 from pipeline.mail.response import Response
@@ -388,6 +392,51 @@ def test_now_tries_deferred_letters_at_once(campaign: CommandLine) -> None:
     campaign.write(rows="email,name\nsandbox-defers@office.example,Somebody\n")
     campaign("send")
     assert campaign("send", "--now").code == 0
+
+
+class _Full:
+    """A relay whose quota is used up at first."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, refusals: int) -> None:
+        self.left = refusals
+        handle = Outbox.handle_DATA
+
+        async def answer(outbox: Outbox, server: SMTP, session: Session, envelope: Envelope) -> str:
+            if self.left:
+                self.left -= 1
+                return "550 5.4.5 Daily user sending limit exceeded"
+            return await handle(outbox, server, session, envelope)
+
+        monkeypatch.setattr(Outbox, "handle_DATA", answer)
+
+
+def test_a_run_that_follows_waits_for_the_relays_own_quota(
+    campaign: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says until when, and every letter goes; each once."""
+    monkeypatch.setattr(desk, "QUOTA_PAUSE", timedelta(seconds=1))
+    _Full(monkeypatch, 1)
+    said = campaign("--set", "relay.connections=1", "send", "--follow")
+    assert said.code == 0
+    assert re.search(
+        r"the relay is left alone until \d{4}-\d\d-\d\d .* UTC, then this goes on: its quota", said.err
+    )
+    assert accepted(campaign.folder / ".campaign/outbox") == 3
+
+
+def test_a_run_that_follows_waits_for_a_relay_that_was_full_before(
+    campaign: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another run was told holds for it, and it waits."""
+    monkeypatch.setattr(desk, "QUOTA_PAUSE", timedelta(seconds=2))
+    _Full(monkeypatch, 1)
+    first = campaign("--set", "relay.connections=1", "send")
+    assert first.code == 3
+    assert "next try after" in first.err
+    said = campaign("send", "--follow")
+    assert said.code == 0
+    assert "then this goes on" in said.err
+    assert accepted(campaign.folder / ".campaign/outbox") == 3
 
 
 def test_a_relay_that_is_away_leaves_the_letters_queued(campaign: CommandLine) -> None:

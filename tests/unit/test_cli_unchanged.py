@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.cli import folder, unchanged
 from pipeline.delivery.compose import Composer
+from pipeline.store.lock import RunLock
 from tests.command_line import CONFIG, LIST, TEMPLATE, CommandLine, accepted
 
 ATTACHED = TEMPLATE.replace('name }}"\n', 'name }}"\nattachments = ["statement.txt"]\n', 1)
@@ -49,6 +50,28 @@ def test_a_send_that_goes_on_reads_the_list_no_more(campaign: CommandLine, check
         assert campaign("send", "--limit", "1").code in (0, 3)
     assert checks == ["checked"]
     assert accepted(campaign.folder / ".campaign/outbox") == 3
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["checked", "in line"])
+def test_what_changed_before_the_lock_was_had_is_looked_at_again(
+    campaign: CommandLine, checks: list[str], monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    """Another process may have planned with it meanwhile: no letter is written from older templates."""
+    campaign("send", "--limit", "1") if before else campaign("status")
+    checks.clear()
+    enter = RunLock.__enter__
+
+    def late(lock: RunLock) -> RunLock:
+        for name in ("en", "es"):
+            path = campaign.folder / f"templates/letter.{name}.md"
+            path.write_text(ATTACHED.replace("please release", "we ask you to release"), "utf-8")
+        return enter(lock)
+
+    monkeypatch.setattr(RunLock, "__enter__", late)
+    assert campaign("send").code == 0
+    assert len(checks) == (1 if before else 2)
+    filed = [path.read_text("utf-8") for path in (campaign.folder / ".campaign/outbox/new").iterdir()]
+    assert sum("we ask you to release" in text for text in filed) == (2 if before else 3)
 
 
 def test_a_scheduled_run_reads_the_list_no_more(campaign: CommandLine, checks: list[str]) -> None:

@@ -27,7 +27,7 @@ from pipeline.delivery.limits import (
 from pipeline.delivery.rules import Claim, Refusal, Rules
 from pipeline.delivery.supply import Feed, Progress, Stop
 from pipeline.errors import ExitCode
-from tests.clocks import FakeClock
+from tests.clocks import START, FakeClock
 
 NO_LIMITS = Limits(per_recipient=None)
 
@@ -335,6 +335,47 @@ async def test_following_run_waits_for_the_office_to_open() -> None:
         await stage.passes(20, step=1)
         assert await waiting
         assert await asyncio.wait_for(feed.next(), 5) is not None
+
+
+async def test_a_run_ends_when_the_relay_is_to_be_left_alone() -> None:
+    """When it may be tried again is said in the campaign's zone."""
+    stage = Stage([letter(n) for n in range(1, 4)], zone=ZoneInfo("Europe/Madrid"))
+    async with stage.open() as feed:
+        feed.leave_relay(START + timedelta(hours=1), "its quota is used up", "raise it")
+        assert await feed.next() is None
+    assert feed.stop is not None
+    assert (feed.stop.reason, feed.stop.exit_code) == ("its quota is used up", ExitCode.WAITING)
+    opens = (START + timedelta(hours=1)).astimezone(ZoneInfo("Europe/Madrid"))
+    assert feed.stop.hint == f"raise it; next try after {opens:%Y-%m-%d %H:%M %Z}"
+
+
+async def test_a_following_run_waits_until_the_relay_may_be_spoken_to_again() -> None:
+    """Nothing goes meanwhile, and everything goes then."""
+    stage = Stage([letter(n) for n in range(1, 4)], follow=True)
+    async with stage.open() as feed:
+        feed.leave_relay(START + timedelta(hours=1), "its quota is used up")
+        assert await feed.next() is None  # no connection is kept open for an hour
+        assert feed.next_now() is None
+        waiting = asyncio.create_task(feed.work_ahead())
+        await stage.passes(3_590, step=10)
+        assert not waiting.done()
+        assert stage.progress.waiting_until is not None
+        await stage.passes(10, step=1)
+        assert await waiting
+        assert await drain(feed) == [1, 2, 3]
+    assert feed.stop is None
+
+
+async def test_what_was_ready_before_the_wait_is_looked_at_anew() -> None:
+    """An office that has closed meanwhile is not written to."""
+    limits = Limits(per_recipient=None, hours=parse_hours("Mon-Fri 09:00-17:00 recipient"))
+    stage = Stage([letter(1, timezone="Europe/Madrid")], limits, follow=True)
+    async with stage.open() as feed:
+        assert await feed.work_ahead()
+        feed.leave_relay(START + timedelta(hours=12), "its quota is used up")
+        await stage.passes(12 * 3_600 + 10, step=30)
+        assert feed.next_now() is None
+        assert stage.progress.waiting == "office hours (limits.hours)"
 
 
 async def test_pause_ends_the_feed() -> None:
