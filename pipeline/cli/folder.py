@@ -31,6 +31,8 @@ from pipeline.recipients.rows import Findings, Listing, Recipient
 
 LARGEST_LIST = 1 << 30  # octets
 LARGEST_TEMPLATE = 1 << 20
+MOST_TEMPLATES = 500  # files below templates/
+DEEPEST_TEMPLATE = 4  # folders below templates/
 SAME_FAULT_SHOWN = 10  # a fault of one template line is shown for so many rows; the rest is counted
 ROWS_BETWEEN_NEWS = 500
 FAULTS_KEPT = 10_000  # of letters; the rest is counted
@@ -384,16 +386,23 @@ def _inside(root: Path, name: str) -> Path:
 
 
 def _read_templates(root: Path) -> dict[str, str]:
-    """Return the texts below templates/ that letters are made from.
+    """Return the texts below templates/ that letters are made from, by their names with "/".
 
-    Raises BadInput for one that cannot be read.
+    Raises BadInput for one that cannot be read, and for one that lies elsewhere and is only linked to.
     """
     sources: dict[str, str] = {}
     problems: list[Problem] = []
-    for path in _listed(root / TEMPLATES):
+    inside = root.resolve()
+    for path in _below(root / TEMPLATES):
         if path.suffix not in {".md", ".html", ".toml"} or path.name.startswith(".") or not path.is_file():
             continue
-        name = f"{TEMPLATES}/{path.name}"
+        name = path.relative_to(root).as_posix()
+        if not path.resolve().is_relative_to(inside):
+            message = "this is a link to a file outside of the campaign's folder"
+            problems.append(Problem(name, 0, 0, "outside", message, "copy the file into templates/"))
+            continue
+        if len(sources) >= MOST_TEMPLATES:
+            raise Unusable(f"there are more than {MOST_TEMPLATES} files below {root / TEMPLATES}")
         try:
             with path.open("rb") as stream:
                 sources[name] = stream.read(LARGEST_TEMPLATE).decode("utf-8-sig").replace("\r\n", "\n")
@@ -413,6 +422,15 @@ def _read_templates(root: Path) -> dict[str, str]:
     if problems:
         raise BadInput(problems)
     return sources
+
+
+def _below(folder: Path, depth: int = 0) -> Iterator[Path]:
+    """Yield the files of a folder and of those below it, by name; folders with a dot in front are not."""
+    for path in _listed(folder):
+        if not path.is_dir():
+            yield path
+        elif depth < DEEPEST_TEMPLATE and not path.name.startswith(".") and not path.is_symlink():
+            yield from _below(path, depth + 1)
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -98,7 +98,7 @@ def looked_at(place: Place) -> Files:
 def _files(place: Place) -> list[Path]:
     """Return campaign.toml, the list and the templates."""
     settings = place.settings
-    templates = sorted(path for path in (settings.root / TEMPLATES).glob("*") if path.is_file())
+    templates = sorted(path for path in (settings.root / TEMPLATES).rglob("*") if path.is_file())
     return [settings.root / CONFIG, settings.root / settings.recipients_file, *templates]
 
 

@@ -1,6 +1,5 @@
 """campaign.toml: from a file that people write to the policies and values that the stages take.
 
-positions   where each key and value stands in the text
 secrets     what must not be written there, and is never shown
 syntax      TOML, and every mistake in it
 values      single values: from TOML to what the stages take

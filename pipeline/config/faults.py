@@ -18,10 +18,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.config.model import TABLES
-from pipeline.config.positions import Path
 from pipeline.config.secrets import PLACES_OF_SECRETS, looks_secret
 from pipeline.config.syntax import MOST_PROBLEMS, Source, dotted
 from pipeline.delivery.relay import SAFE_PLACES
+from pipeline.positions import Path
 from pipeline.problem import Problem, Severity, visible
 from pipeline.replies.account import MAILBOX_SECRETS
 

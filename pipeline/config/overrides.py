@@ -16,7 +16,7 @@ import tomllib
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.config.positions import Path
+from pipeline.positions import Path
 from pipeline.problem import Problem, visible
 
 LONGEST = 4_000

@@ -17,7 +17,7 @@ import re
 from functools import lru_cache
 
 from pipeline.config.model import TABLES
-from pipeline.config.positions import Path, Positions
+from pipeline.positions import Path, Positions
 
 MASK = "***"
 # Keys of ours whose names sound secret: what they hold is a place or a command, shown masked all the same,

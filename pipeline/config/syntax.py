@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pipeline.config.positions import Path, Positions, Twice, find_positions
 from pipeline.config.secrets import masked_line
+from pipeline.positions import Path, Positions, Twice, find_positions
 from pipeline.problem import Problem, Severity, visible
 
 MOST_PROBLEMS = 20

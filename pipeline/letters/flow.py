@@ -8,8 +8,9 @@ many characters the line has (they decide where it is wrapped), and at which col
 Contract: `Flow.fill` gives the lines of `splice.Paragraph` for the same values, encoded and with CRLF, octet
 for octet; the values are not empty, hold no control character, no two spaces together and none at their ends.
 
-Limits: no flow for a paragraph with two spaces together, a TAB, or a word that ends in "From" (`quoted` says
-why); at most 256 places are kept for a run, and 256 times a paragraph's lines.
+Limits: no flow for a paragraph that runs from right to left, or has two spaces together, a TAB, or a word
+that ends in "From" (`quoted` says why); at most 256 places are kept for a run, and 256 times a paragraph's
+lines.
 """
 
 from __future__ import annotations
@@ -148,6 +149,8 @@ def flows(paragraph: Paragraph, *, quoted: bool) -> list[Flow] | None:
     ``quoted`` says whether they are encoded as quoted-printable, else they stay as they are.
     """
     made: list[Flow] = []
+    if paragraph.rtl:
+        return None
     for number, part in enumerate(_parts(paragraph.text)):
         first = paragraph.rest if number else paragraph.first
         words = _words(part)

@@ -1,4 +1,4 @@
-"""The page round a letter's HTML, and which way its language runs.
+"""The page round a letter's HTML.
 
 The built-in page is plain on purpose: a readable width, the reader's own fonts, nothing fetched from
 anywhere. A campaign may bring its own as templates/layout.html; it prints `body`, and may use `subject`,
@@ -18,10 +18,6 @@ from pipeline.problem import Problem, Severity
 FILE = "templates/layout.html"
 NAMES = frozenset({"body", "subject", "preheader", "language", "direction"})
 
-_RIGHT_TO_LEFT = frozenset(
-    {"ar", "arc", "ckb", "dv", "fa", "he", "ks", "nqo", "ps", "sd", "syr", "ug", "ur", "yi"}
-)
-_RIGHT_TO_LEFT_SCRIPTS = frozenset({"adlm", "arab", "hebr", "nkoo", "rohg", "syrc", "thaa"})
 _REMOTE = re.compile(
     r"<(?:script|link|iframe|object|embed)\b|@import|\b(?:src|background)\s*=\s*[\"']?\s*(?:https?:)?//|"
     r"url\(\s*[\"']?\s*(?:https?:)?//",
@@ -47,15 +43,6 @@ font:1em/1.5 system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',sans-serif">
 </body>
 </html>
 """
-
-
-def direction(language: str) -> str:
-    """Return "rtl" or "ltr" for a BCP 47 tag, by its script where it names one."""
-    first, *rest = language.lower().replace("_", "-").split("-")
-    for part in rest:
-        if len(part) == 4 and part.isalpha():
-            return "rtl" if part in _RIGHT_TO_LEFT_SCRIPTS else "ltr"
-    return "rtl" if first in _RIGHT_TO_LEFT else "ltr"
 
 
 def remote_content(source: Source) -> list[Problem]:

@@ -25,6 +25,7 @@ from markdown_it.common.normalize_url import normalizeLink
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
+from pipeline.letters.direction import all_marked, unmarked
 from pipeline.letters.sandbox import PLACE, Trouble
 
 WIDTH = 72
@@ -60,8 +61,10 @@ class _Reader(MarkdownIt):
         return True
 
 
-def read_body(markdown: str, values: Sequence[str]) -> Body:
+def read_body(markdown: str, values: Sequence[str], *, rtl: bool = False) -> Body:
     """Return text and HTML of a body whose ``values`` stand as private-use characters in ``markdown``.
+
+    ``rtl``: its language runs from right to left, and the lines of the text are marked (`direction`).
 
     Trouble for a picture, for a link that leads nowhere a letter can lead, and for a body without a word.
     """
@@ -71,7 +74,8 @@ def read_body(markdown: str, values: Sequence[str]) -> Body:
 
     tokens = parse(markdown)
     make_good(tokens, filled)
-    return Body(as_text(lay_out(tokens, wrapped)), as_html(tokens))
+    lines = lay_out(tokens, wrapped)
+    return Body(as_text(all_marked(lines) if rtl else lines), as_html(tokens))
 
 
 def parse(markdown: str) -> list[Token]:
@@ -140,7 +144,7 @@ def make_good(tokens: Iterable[Token], filled: Callable[[str], str]) -> None:
 
 def _target(link: str) -> str:
     """Return where a link leads, fit for an HTML attribute; Trouble where a letter cannot lead there."""
-    link = link.strip()
+    link = unmarked(link).strip()
     if _ADDRESS.fullmatch(link):
         link = f"mailto:{link}"
     if not _LINK.match(link) or len(link) > 2_000:
@@ -215,7 +219,10 @@ def _inline(tokens: Iterable[Token]) -> str:
         elif token.type == "link_close":
             start, target = links.pop()
             shown = "".join(pieces[start:])
-            if shown.strip() and normalizeLink(shown.strip()) not in (target, target.removeprefix("mailto:")):
+            if shown.strip() and normalizeLink(unmarked(shown).strip()) not in (
+                target,
+                target.removeprefix("mailto:"),
+            ):
                 pieces.append(f" <{target}>")
             elif not shown.strip():
                 pieces.append(target)

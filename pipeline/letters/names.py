@@ -18,10 +18,13 @@ from typing import Any
 
 from jinja2 import TemplateSyntaxError, meta, nodes
 
-from pipeline.letters.sandbox import FILTERS, TESTS, Sandbox, pattern_of
+from pipeline.letters.facts import Words
+from pipeline.letters.filters import FILTERS
+from pipeline.letters.sandbox import METHODS, TESTS, Sandbox, pattern_of
 from pipeline.letters.source import Source
 from pipeline.problem import Problem
 
+_OF_PARTS = (nodes.Block, nodes.Extends, nodes.Include)
 RECIPIENT, CAMPAIGN, FACTS, SIGNATORY = "recipient", "campaign", "facts", "signatory"
 
 _ALLOWED: tuple[type[nodes.Node], ...] = (
@@ -75,17 +78,39 @@ class Known:
     own: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One place where a fact is used: its path below `facts`, file and line."""
+
+    path: tuple[str, ...]
+    source: Source
+    line: int
+
+    @property
+    def name(self) -> str:
+        """The fact as templates write it."""
+        return ".".join((FACTS, *self.path))
+
+    @property
+    def column(self) -> int:
+        """The column where it stands."""
+        return self.source.column(self.line, pattern_of(self.name))
+
+
 @dataclass(slots=True)
 class _Walk:
     source: Source
     first_line: int
     known: Known
+    parts: bool = False  # blocks, extends and include are open
+    uses: list[Use] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     seen: Counter[tuple[int, str]] = field(default_factory=Counter)
     loads: list[tuple[str, int]] = field(default_factory=list)
 
     def walk(self, node: nodes.Node) -> None:
-        if not isinstance(node, _ALLOWED) or (isinstance(node, nodes.For) and node.recursive):
+        allowed = isinstance(node, _ALLOWED) or (self.parts and isinstance(node, _OF_PARTS))
+        if not allowed or (isinstance(node, nodes.For) and node.recursive):
             self._statement(node)
             return
         if isinstance(node, (nodes.Getattr, nodes.Getitem)) and self._path(node):
@@ -133,7 +158,11 @@ class _Walk:
             FACTS: self.known.facts,
         }[scope]
         path = scope
+        if scope == FACTS and keys:
+            self.uses.append(Use(tuple(keys), self.source, self.first_line + line - 1))
         for key in keys:
+            if isinstance(table, Words) and key not in table and key in METHODS:
+                break
             if not isinstance(table, Mapping):
                 if key.startswith("_"):
                     message = f'"{key}" is not open to templates'
@@ -144,7 +173,7 @@ class _Walk:
                 self._unknown_key(path, key, table, line)
                 return
             table, path = table[key], f"{path}.{key}"
-        if printed and isinstance(table, Mapping):
+        if printed and isinstance(table, Mapping) and not isinstance(table, Words):
             hint = "say which: " + ", ".join(f"{path}.{key}" for key in list(table)[:6])
             self._report(line, pattern_of(path), "not-words", f"{path} is a table", hint)
         else:
@@ -186,7 +215,7 @@ class _Walk:
     def _statement(self, node: nodes.Node) -> None:
         word = "for … recursive" if isinstance(node, nodes.For) else _STATEMENTS.get(type(node), "this")
         pattern = rf"\{{%[+-]?\s*{word.split()[0]}\b"
-        hint = "if, for and set are; a text of its own stands in the letter itself"
+        hint = "if, for and set are" + (", and block, extends and include" if self.parts else "")
         self._report(node.lineno, pattern, "forbidden-statement", f"{word} is not open to letters", hint)
 
     def undeclared(self, names: Iterable[str]) -> None:
@@ -198,6 +227,8 @@ class _Walk:
                 self._report(line, pattern, "unknown-variable", f'unknown name "{name}"', self._meant(name))
 
     def _meant(self, name: str) -> str:
+        if name in ("super", "self"):
+            return "say the words in the block itself, or leave the block out to have those of the file above"
         tables: dict[str, Collection[str]] = {
             RECIPIENT: self.known.columns,
             FACTS: self.known.facts,
@@ -227,15 +258,21 @@ _SCOPES = (RECIPIENT, CAMPAIGN, FACTS, SIGNATORY)
 
 
 def check_names(
-    tree: nodes.Template, source: Source, *, first_line: int, known: Known, sandbox: Sandbox
-) -> list[Problem]:
+    tree: nodes.Template,
+    source: Source,
+    *,
+    first_line: int,
+    known: Known,
+    sandbox: Sandbox,
+    parts: bool = False,
+) -> tuple[list[Problem], list[Use]]:
     """Return what is wrong with the names and statements of a template that begins on ``first_line`` of its
-    file."""
-    walk = _Walk(source, first_line, known)
+    file, and where it uses facts. ``parts``: it may have blocks, and extend and include files."""
+    walk = _Walk(source, first_line, known, parts)
     walk.walk(tree)
     try:
         undeclared = meta.find_undeclared_variables(tree) if tree.environment is sandbox else set()
     except TemplateSyntaxError:  # an unknown filter, reported already
         undeclared = set()
     walk.undeclared(undeclared)
-    return sorted(walk.problems, key=lambda problem: (problem.line, problem.column))
+    return sorted(walk.problems, key=lambda problem: (problem.line, problem.column)), walk.uses

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from jinja2 import nodes
 
+from pipeline.letters.direction import isolated
 from pipeline.letters.names import RECIPIENT
 from pipeline.letters.splice import Gaps
 
@@ -46,6 +47,7 @@ class Outline:
     preheader: Gaps | None
     markdown: str
     filling: tuple[int | str, ...]
+    rtl: bool = False  # values of the body are isolated
 
     def fill(self, recipient: Mapping[str, str]) -> Words | None:
         """Return the words for one recipient (column -> cell); None where they must be rendered."""
@@ -62,6 +64,8 @@ class Outline:
         preheader = self.preheader.fill(cells) if self.preheader else ""
         if len(subject) > LONGEST_SUBJECT or len(preheader) > LONGEST_SUBJECT:
             return None
+        if self.rtl:
+            cells = [isolated(cell) for cell in cells]
         values = [cells[one] if type(one) is int else one for one in self.filling]
         return Words(subject, preheader, self.markdown, values)  # type: ignore[arg-type]
 

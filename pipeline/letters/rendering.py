@@ -13,19 +13,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
 from jinja2 import Template, UndefinedError
 from markupsafe import Markup
 
-from pipeline.letters import layout
 from pipeline.letters.attachments import Place
 from pipeline.letters.cast import Cast, cast
+from pipeline.letters.direction import direction
+from pipeline.letters.facts import SALUTATION, Facts
 from pipeline.letters.frame import BODY_MARK, PREHEADER_MARK, SUBJECT_MARK, Frame
+from pipeline.letters.frontmatter import FrontMatter
 from pipeline.letters.markdown import Body
-from pipeline.letters.names import CAMPAIGN, FACTS, RECIPIENT
+from pipeline.letters.names import CAMPAIGN, FACTS, RECIPIENT, Use
 from pipeline.letters.outline import (
     LINE_BREAK,
     LONGEST_SUBJECT,
@@ -75,6 +77,8 @@ class Piece:
         False  # a layout that prints body, subject and preheader as they are, and no value of a row
     )
     prints: frozenset[str] | None = None  # columns, where nothing else is done with any; else None
+    uses: tuple[Use, ...] = ()  # facts, its own and those of its parts
+    parts: Mapping[str, Source] = field(default_factory=dict)  # what it extends and includes, by file
 
     def run(self, names: Mapping[str, Any], row: tuple[str, int]) -> str:
         """Return what the template prints; TemplateFault where it cannot."""
@@ -84,15 +88,23 @@ class Piece:
         except Exception as error:
             raise TemplateFault(self._problem(error, row)) from None
 
-    def fault(self, trouble: Trouble, row: tuple[str, int], line: int = 0) -> TemplateFault:
-        """Return a fault at ``line`` of the file, or at the first line that shows what it is about."""
-        line = line or self.source.first_line_with(trouble.pattern or r"\S", self.first_line)
-        column = self.source.column(line, trouble.pattern or r"\{\{|\{%|\S")
+    def fault(
+        self, trouble: Trouble, row: tuple[str, int], line: int = 0, source: Source | None = None
+    ) -> TemplateFault:
+        """Return a fault at ``line`` of the file, or at the first line that shows what it is about.
+
+        ``source`` is the part it is in, where it is in one.
+        """
+        source = source or self.source
+        line = line or source.first_line_with(trouble.pattern or r"\S", self.first_line)
+        column = source.column(line, trouble.pattern or r"\{\{|\{%|\S")
         message = f"{row[0]}:{row[1]}: {visible(trouble.message, limit=300)}"
-        return TemplateFault(self.source.problem(line, column, trouble.code, message, hint=trouble.hint))
+        return TemplateFault(source.problem(line, column, trouble.code, message, hint=trouble.hint))
 
     def _problem(self, error: Exception, row: tuple[str, int]) -> Problem:
-        line = self.first_line - 1 + (_line_in(self.template, error.__traceback__) or 1)
+        file, line = _place_in(error.__traceback__)
+        source = self.parts.get(file)
+        line = max(line, 1) if source else self.first_line - 1 + max(line, 1)
         if isinstance(error, Trouble):
             trouble = error
         elif isinstance(error, UndefinedError):
@@ -103,7 +115,7 @@ class Piece:
             trouble = Trouble("too-deep", "the template is nested too deeply")
         else:
             trouble = Trouble("template-fault", str(error))
-        return self.fault(trouble, row, line).problem
+        return self.fault(trouble, row, line, source).problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +127,7 @@ class LetterTemplate:
     body: Piece
     attachments: tuple[str, ...]
     attachments_line: int
+    matter: FrontMatter
 
     def lines(self, names: Mapping[str, Any], row: tuple[str, int]) -> tuple[str, str]:
         """Return subject and preheader, an empty one where the letter has none. Raises TemplateFault."""
@@ -135,11 +148,13 @@ class Templates:
         broken: Mapping[str, Problem],
         page: Piece,
         campaign: Mapping[str, str],
-        facts: Mapping[str, Any],
+        facts: Facts,
     ) -> None:
         self._letters, self._broken, self._page = letters, broken, page
-        self._shared = {CAMPAIGN: Table(CAMPAIGN, campaign), FACTS: Table(FACTS, facts)}
-        self._plans = Plans()
+        self._campaign = Table(CAMPAIGN, campaign)
+        self.facts = facts
+        self._shared: dict[str, dict[str, Any]] = {}  # names that are the same for all letters in a language
+        self._plans = {"ltr": Plans(), "rtl": Plans(rtl=True)}
         self._frames: dict[tuple[str, bool], Frame] = {}
         self._outlines: dict[str, Outline | None] = {}
         self._casts: dict[tuple[str, str, bool], Cast] = {}
@@ -154,6 +169,7 @@ class Templates:
         made: an empty cell that is printed, no letter in that language, a bound that was reached.
         """
         letter = self._letters.get(language)
+        recipient = self._addressed(language, recipient)
         if letter is None:
             raise TemplateFault(self._broken.get(language) or self._missing(language, row))
         try:
@@ -172,14 +188,25 @@ class Templates:
         letter = self._letters.get(language)
         if letter is None or language in self._uncast:
             return None
+        recipient = self._addressed(language, recipient)
         if language not in self._outlines:
-            self._outlines[language] = self._outline(letter)
+            self._outlines[language] = self._outline(letter, language)
         outline = self._outlines[language]
-        words = outline.fill(recipient) if outline else self._printed(letter, recipient, row)
+        words = outline.fill(recipient) if outline else self._printed(letter, language, recipient, row)
         if words is None:
             return None
         found = self._casts.get((language, words.markdown, bool(words.preheader)))
         return (words, found) if found else self._newly_cast(language, words, row)
+
+    def _addressed(self, language: str, recipient: Mapping[str, str]) -> Mapping[str, str]:
+        """Return a row with its salutation, where facts.toml has salutations and its cell is empty."""
+        if not self.facts.salutations or recipient.get(SALUTATION, "").strip():
+            return recipient
+        return {**recipient, SALUTATION: self.facts.address(language, recipient)}
+
+    def letter(self, language: str) -> LetterTemplate | None:
+        """Return one language's letter; None where there is none that can be used."""
+        return self._letters.get(language)
 
     def render_always(self, language: str) -> None:
         """Let `words` give no letter in ``language`` any more."""
@@ -203,7 +230,7 @@ class Templates:
     def _rendered(
         self, letter: LetterTemplate, language: str, recipient: Mapping[str, str], row: tuple[str, int]
     ) -> Rendered:
-        names, state = self._names(recipient)
+        names, state = self._names(language, recipient)
         subject, preheader = letter.lines(names, row)
         body = self._body(letter.body, letter.body.run(names, row), state, row)
         html = self._frame(language, preheader, names, row).fill(body.html.strip("\n"), subject, preheader)
@@ -213,15 +240,19 @@ class Templates:
             )
         return Rendered(subject, body.text, html, preheader, letter.attachments)
 
-    def _names(self, recipient: Mapping[str, str]) -> tuple[dict[str, Any], State]:
-        state = State()
-        return {**self._shared, RECIPIENT: Table(RECIPIENT, recipient, "column"), STATE: state}, state
+    def _names(self, language: str, recipient: Mapping[str, str]) -> tuple[dict[str, Any], State]:
+        if language not in self._shared:
+            facts = Table(FACTS, self.facts.in_language(language))
+            self._shared[language] = {CAMPAIGN: self._campaign, FACTS: facts}
+        state = State(language=language, rtl=direction(language) == "rtl")
+        shared = self._shared[language]
+        return {**shared, RECIPIENT: Table(RECIPIENT, recipient, "column"), STATE: state}, state
 
     def _printed(
-        self, letter: LetterTemplate, recipient: Mapping[str, str], row: tuple[str, int]
+        self, letter: LetterTemplate, language: str, recipient: Mapping[str, str], row: tuple[str, int]
     ) -> Words | None:
         """Run Jinja for one letter; None for values that are not as a cast needs them."""
-        names, state = self._names(recipient)
+        names, state = self._names(language, recipient)
         try:
             with time_limit(SECONDS):
                 subject, preheader = letter.lines(names, row)
@@ -232,17 +263,17 @@ class Templates:
             return None
         return Words(subject, preheader, markdown, state.values)
 
-    def _outline(self, letter: LetterTemplate) -> Outline | None:
+    def _outline(self, letter: LetterTemplate, language: str) -> Outline | None:
         """Return the letter with gaps; None where it depends on the row in other ways."""
-        first, second = (self._marked_outline(letter, mark) for mark in MARKS)
+        first, second = (self._marked_outline(letter, language, mark) for mark in MARKS)
         return first if first == second else None
 
-    def _marked_outline(self, letter: LetterTemplate, mark: str) -> Outline | None:
+    def _marked_outline(self, letter: LetterTemplate, language: str, mark: str) -> Outline | None:
         printed = [piece.prints for piece in (letter.subject, letter.preheader, letter.body) if piece]
         if None in printed:
             return None
         columns = tuple(sorted(frozenset[str]().union(*filter(None, printed))))
-        names, state = self._names(marked(columns, mark))
+        names, state = self._names(language, marked(columns, mark))
         try:
             with time_limit(SECONDS):
                 lines = letter.lines(names, ("", 0))
@@ -253,7 +284,7 @@ class Templates:
         filled = filling(state.values, mark)
         if subject is None or filled is None or bool(preheader) != bool(letter.preheader):
             return None
-        return Outline(columns, subject, preheader, markdown, filled)
+        return Outline(columns, subject, preheader, markdown, filled, state.rtl)
 
     def _newly_cast(self, language: str, words: Words, row: tuple[str, int]) -> tuple[Words, Cast] | None:
         """Cast a body that was not met before; for a language that has one without a cast, none is tried any
@@ -261,8 +292,8 @@ class Templates:
         """
         made = None
         try:
-            if plan := self._plans.of(words.markdown):
-                frame = self._frame(language, words.preheader, self._names({})[0], row)
+            if plan := self._plans[direction(language)].of(words.markdown):
+                frame = self._frame(language, words.preheader, self._names(language, {})[0], row)
                 made = cast(plan, frame, words.markdown)
         except (TemplateFault, Trouble):
             return None
@@ -290,7 +321,7 @@ class Templates:
         if len(markdown) + sum(map(len, state.values)) > LARGEST_TEXT:
             raise Trouble("too-large", f"the letter is longer than {LARGEST_TEXT // 1024} Ki characters")
         try:
-            return self._plans.body(markdown, state.values)
+            return self._plans["rtl" if state.rtl else "ltr"].body(markdown, state.values)
         except Trouble as trouble:
             raise piece.fault(trouble, row) from None
         except Exception as error:
@@ -313,7 +344,7 @@ def _page_names(
         "subject": subject,
         "preheader": preheader,
         "language": language,
-        "direction": layout.direction(language),
+        "direction": direction(language),
     }
 
 
@@ -340,11 +371,12 @@ def _one_line(piece: Piece, text: str, what: str, row: tuple[str, int]) -> str:
     return text
 
 
-def _line_in(template: Template, traceback: TracebackType | None) -> int:
-    """Return the deepest line of ``template`` in a traceback; 0 where it has none."""
-    line = 0
+def _place_in(traceback: TracebackType | None) -> tuple[str, int]:
+    """Return file and line of the deepest template in a traceback; "" and 0 where there is none."""
+    file, line = "", 0
     while traceback is not None:
-        if traceback.tb_frame.f_globals.get("__jinja_template__") is template:
-            line = template.get_corresponding_lineno(traceback.tb_lineno)
+        template = traceback.tb_frame.f_globals.get("__jinja_template__")
+        if isinstance(template, Template):
+            file, line = template.filename or "", template.get_corresponding_lineno(traceback.tb_lineno)
         traceback = traceback.tb_next
-    return line
+    return file, line

@@ -2,8 +2,8 @@
 
 A template is written by people we trust with words, not with the machine; a value comes from a table
 anybody may have filled in. So everything is a short list of what is allowed: statements, filters, tests,
-methods. There is no loader (nothing is included, imported or extended), no macro, no attribute that is not
-a key of one of our tables.
+methods. Letters include and extend nothing but what was put on the shelf for them (`parts`); there is no
+import, no macro, no attribute that is not a key of one of our tables.
 
 Bounded for every render, in any thread: turns of loops and items of ranges together, characters of output,
 size of any text that an operator or a filter makes. In the main thread also the time.
@@ -12,7 +12,8 @@ An empty cell is a value of its own kind (`Empty`): false and equal to '', so th
 true)` work with it; printed, or joined to other words, it is a fault. "Dear ," cannot come about.
 
 Limits: outside the main thread a render is bounded in work, not in seconds (POSIX signals reach only the main
-thread); numbers have at most 64 bits; dates are printed as ISO 8601.
+thread); numbers have at most 64 bits; dates are printed as ISO 8601, but by the filters of
+`formats`.
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from typing import Any, NoReturn, cast
 
-from jinja2 import StrictUndefined, Undefined, nodes, pass_context
-from jinja2.filters import do_default, do_title
+from jinja2 import BaseLoader, StrictUndefined, Undefined, nodes, pass_context
 from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 from markupsafe import Markup
+
+from pipeline.letters.direction import isolated
 
 LARGEST_TEXT = 256 * 1024  # characters a render, an operator or a filter may make
 MOST_TURNS = 10_000  # of all loops and ranges of one render
@@ -70,15 +72,20 @@ class Trouble(Exception):
 
 
 class Empty(str):
-    """A cell or entry with nothing in it; ``name`` says which, ``path`` how templates write it."""
+    """A cell or entry with nothing in it; ``name`` says which, ``path`` how templates write it.
 
-    __slots__ = ("name", "path")
+    ``why`` and ``hint`` say more, where it is not simply empty.
+    """
+
+    __slots__ = ("hint", "name", "path", "why")
     name: str
     path: str
+    why: str
+    hint: str
 
-    def __new__(cls, name: str, path: str) -> Empty:
+    def __new__(cls, name: str, path: str, why: str = "", hint: str = "") -> Empty:
         empty = super().__new__(cls)
-        empty.name, empty.path = name, path
+        empty.name, empty.path, empty.why, empty.hint = name, path, why, hint
         return empty
 
     def __str__(self) -> str:
@@ -88,10 +95,24 @@ class Empty(str):
         """Raise what is said when this is printed."""
         raise Trouble(
             "empty-value",
-            f"{self.name} is empty, and this line prints it",
-            hint=f'fill it in, or say what to write instead: {{{{ {self.path}|default("…", true) }}}}',
+            self.why or f"{self.name} is empty, and this line prints it",
+            hint=self.hint
+            or f'fill it in, or say what to write instead: {{{{ {self.path}|default("…", true) }}}}',
             pattern=pattern_of(self.path),
         )
+
+
+class Worded(str):
+    """A fact in the letter's language; its words in the others, by language, are entries of it."""
+
+    __slots__ = ("path", "words")
+    path: str
+    words: Mapping[str, str]
+
+    def __new__(cls, text: str, words: Mapping[str, str], path: str) -> Worded:
+        worded = super().__new__(cls, text.strip())
+        worded.words, worded.path = words, path
+        return worded
 
 
 class Table:
@@ -115,6 +136,8 @@ class State:
 
     turns: int = MOST_TURNS
     values: list[str] = field(default_factory=list)
+    language: str = "en"
+    rtl: bool = False  # the language runs from right to left
 
     def spend(self, turns: int) -> None:
         """Take from the turns that are left; Trouble where there are not as many."""
@@ -124,12 +147,22 @@ class State:
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja with the short lists above; ``finalize`` is one of `placed` and `plain`."""
+    """Jinja with the short lists above; ``finalize`` is one of `placed` and `plain`, ``filters`` the list
+    of `filters`, ``shelf`` what may be included and extended.
+    """
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
-    def __init__(self, *, finalize: Callable[[Context, Any], Any], autoescape: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        finalize: Callable[[Context, Any], Any],
+        filters: Mapping[str, Callable[..., Any]],
+        shelf: BaseLoader | None = None,
+        autoescape: bool = False,
+    ) -> None:
         super().__init__(
+            loader=shelf,
             undefined=StrictUndefined,
             autoescape=autoescape,
             finalize=finalize,
@@ -140,13 +173,15 @@ class Sandbox(ImmutableSandboxedEnvironment):
             cache_size=0,
         )
         self.globals = {"range": _range}
-        self.filters = dict(FILTERS)
+        self.filters = dict(filters)
         self.tests = {name: test for name, test in self.tests.items() if name in TESTS}
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """Return a key of a table, or one of the few methods and parts; anything else is undefined."""
         if isinstance(obj, Table):
             return self._entry(obj, attribute)
+        if isinstance(obj, Worded) and attribute in obj.words:
+            return _wrapped(obj.words[attribute], f"{obj.path.rpartition('.')[0]}.{attribute}", "")
         allowed = (
             (isinstance(obj, str) and attribute in METHODS)
             or (isinstance(obj, (date, time)) and attribute in DATE_PARTS)
@@ -156,18 +191,20 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return lambda *_: obj
         if allowed and (value := getattr(obj, attribute, None)) is not None:
             return value
-        return self.undefined(f'a {_kind(obj)} has no "{attribute}" here')
+        return self.undefined(f'a {kind_of(obj)} has no "{attribute}" here')
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """Return an entry of a table, list, text or dictionary; never an attribute."""
         if isinstance(obj, Table) and isinstance(argument, str):
             return self._entry(obj, argument)
+        if isinstance(obj, Worded) and isinstance(argument, str):
+            return self.getattr(obj, argument)
         if isinstance(obj, (list, tuple, str, dict)) and not isinstance(obj, Empty):
             try:
                 return obj[argument]
             except (TypeError, LookupError):
                 pass
-        return self.undefined(f"a {_kind(obj)} has no such entry")
+        return self.undefined(f"a {kind_of(obj)} has no such entry")
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Compute +, *, ** and % within bounds."""
@@ -225,10 +262,11 @@ def placed(context: Context, value: Any) -> str:
         text = _SPACE.sub(" ", text)
     if not text:
         return ""
-    values = context.parent[STATE].values
+    state: State = context.parent[STATE]
+    values = state.values
     if len(values) >= MOST_VALUES:
         raise Trouble("too-large", f"the letter prints more than {MOST_VALUES:,} values")
-    values.append(text)
+    values.append(isolated(text) if state.rtl else text)
     return chr(PLACE + len(values) - 1)
 
 
@@ -245,7 +283,7 @@ def spoken(value: Any) -> str:
     if isinstance(value, str):
         if found := _CONTROL.search(value):
             raise Trouble("control-character", f"a value holds the character U+{ord(found[0]):04X}")
-        return value
+        return str(value) if type(value) is Worded else value
     if isinstance(value, Undefined):
         return str(value)
     if isinstance(value, bool) or not isinstance(value, (int, float, date, time)):
@@ -282,12 +320,14 @@ def _too_slow(*_: object) -> NoReturn:
 
 def _wrapped(value: Any, path: str, name: str) -> Any:
     """Return a value of a table as templates see it."""
+    if isinstance(value, Empty):
+        return value
     if isinstance(value, str):
-        text = value.strip()
+        text = value if isinstance(value, Worded) else value.strip()
         seen = text.isprintable() or any(
             character.isprintable() and not character.isspace() for character in text
         )
-        return text if text and seen else Empty(name or path, path)
+        return text if text and seen else Empty(name or getattr(value, "path", path), path)
     if isinstance(value, Mapping):
         return Table(path, value)
     if isinstance(value, list):
@@ -302,11 +342,12 @@ def _wordless(value: Any) -> Trouble:
             "not-words", f"{value.path} is a table", hint=f"say which: {keys}", pattern=pattern_of(value.path)
         )
     return Trouble(
-        "not-words", f"a {_kind(value)} cannot be printed", hint="print one of its entries, or ask with if"
+        "not-words", f"a {kind_of(value)} cannot be printed", hint="print one of its entries, or ask with if"
     )
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Return the word for a value's kind."""
     kinds: tuple[tuple[type | tuple[type, ...], str], ...] = (
         (bool, "yes or no"),
         (str, "text"),
@@ -344,53 +385,6 @@ def _filtered(node: nodes.Expr, name: str, place: nodes.Node) -> nodes.Filter:
     return made
 
 
-def _text_filter(change: Callable[[str], str]) -> Callable[[Any], Any]:
-    def apply(value: Any) -> Any:
-        return value if isinstance(value, Empty) else change(spoken(value))
-
-    return apply
-
-
-def _replace(value: Any, old: str, new: str) -> Any:
-    if isinstance(value, Empty):
-        return value
-    text, old, new = spoken(value), spoken(old), spoken(new)
-    if not old or len(text) + text.count(old) * len(new) > LARGEST_TEXT:
-        raise Trouble("too-large", "replace needs a text to look for, and a result of reasonable size")
-    return text.replace(old, new)
-
-
-def _join(values: Any, between: str = "") -> str:
-    if not isinstance(values, (list, tuple, range)):
-        raise Trouble("not-a-list", f"a {_kind(values)} cannot be joined, only a list")
-    texts = [spoken(value) for value in values]
-    if sum(map(len, texts)) + len(between) * len(texts) > LARGEST_TEXT:
-        raise Trouble("too-large", "the joined text is too large")
-    return between.join(texts)
-
-
-def _length(value: Any) -> int:
-    if isinstance(value, (str, list, tuple, dict)):
-        return len(value)
-    raise Trouble("not-a-list", f"a {_kind(value)} has no length")
-
-
-def _whole_number(value: Any) -> int:
-    text = spoken(value).strip()
-    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
-        raise Trouble("no-number", f'"{text[:40]}" is not a whole number')
-    return int(text)
-
-
-def _end(position: int) -> Callable[[Any], Any]:
-    def apply(value: Any) -> Any:
-        if not isinstance(value, (str, list, tuple)) or not value:
-            raise Trouble("not-a-list", f"a {_kind(value)} with nothing in it has no first or last")
-        return value[position]
-
-    return apply
-
-
 @pass_context
 def _range(context: Context, *bounds: object) -> range:
     if not all(isinstance(bound, int) and abs(bound) < 10**9 for bound in bounds):
@@ -398,35 +392,3 @@ def _range(context: Context, *bounds: object) -> range:
     made = range(*cast("tuple[int]", bounds))
     context.parent[STATE].spend(len(made))
     return made
-
-
-@pass_context
-def _counted(context: Context, values: Any) -> Iterator[Any]:
-    if isinstance(values, Undefined):
-        str(values)
-    if not isinstance(values, (list, tuple, range)):
-        raise Trouble("not-a-list", f"a {_kind(values)} cannot be gone through, only a list")
-    state: State = context.parent[STATE]
-    for value in values:
-        state.spend(1)
-        yield value
-
-
-FILTERS: dict[str, Callable[..., Any]] = {
-    "capitalize": _text_filter(str.capitalize),
-    "count": _length,
-    "d": do_default,
-    "default": do_default,
-    "first": _end(0),
-    "int": _whole_number,
-    "join": _join,
-    "last": _end(-1),
-    "length": _length,
-    "lower": _text_filter(str.lower),
-    "replace": _replace,
-    "title": _text_filter(do_title),
-    "trim": _text_filter(str.strip),
-    "upper": _text_filter(str.upper),
-    "(counted)": _counted,
-    "(joined)": _join,
-}

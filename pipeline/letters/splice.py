@@ -21,6 +21,7 @@ from operator import itemgetter
 
 from markdown_it.token import Token
 
+from pipeline.letters.direction import all_marked, marked
 from pipeline.letters.markdown import (
     PLACED,
     Body,
@@ -64,24 +65,28 @@ class Gaps:
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """A paragraph with gaps, wrapped per letter; ``first`` and ``rest`` stand before its lines."""
+    """A paragraph with gaps, wrapped per letter; ``first`` and ``rest`` stand before its lines.
+
+    ``rtl``: its lines are marked as those of a language that runs from right to left.
+    """
 
     text: Gaps
     width: int
     first: str
     rest: str
+    rtl: bool = False
 
     def lines(self, values: Sequence[str]) -> list[str]:
         """Return the lines for one letter."""
         found = wrapped(self.text.fill(values), self.width)
-        if not (self.first or self.rest):
-            return found
-        return [
-            (self.rest if number else self.first) + line
-            if line
-            else (self.rest if number else self.first).rstrip()
-            for number, line in enumerate(found)
-        ]
+        if self.first or self.rest:
+            found = [
+                (self.rest if number else self.first) + line
+                if line
+                else (self.rest if number else self.first).rstrip()
+                for number, line in enumerate(found)
+            ]
+        return all_marked(found) if self.rtl else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,24 +110,25 @@ class BodyPlan:
 class Plans:
     """Plans by the text they were made from."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, rtl: bool = False) -> None:
+        self._rtl = rtl
         self._plans: dict[str, BodyPlan | None] = {}
 
     def body(self, markdown: str, values: Sequence[str]) -> Body:
         """Return what `read_body` would; raises what it raises."""
         plan = self.of(markdown)
-        return read_body(markdown, values) if plan is None else plan.fill(values)
+        return read_body(markdown, values, rtl=self._rtl) if plan is None else plan.fill(values)
 
     def of(self, markdown: str) -> BodyPlan | None:
         """Return the plan of a text, None where it has none. Raises Trouble."""
         if markdown not in self._plans:
             if len(self._plans) >= MOST_PLANS:
                 self._plans.clear()
-            self._plans[markdown] = plan_body(markdown)
+            self._plans[markdown] = plan_body(markdown, rtl=self._rtl)
         return self._plans[markdown]
 
 
-def plan_body(markdown: str) -> BodyPlan | None:
+def plan_body(markdown: str, *, rtl: bool = False) -> BodyPlan | None:
     """Return the plan of a body; None where it depends on the values how the text is read. Raises Trouble."""
     tokens = parse(markdown)
     if not _is_plain(tokens):
@@ -137,10 +143,10 @@ def plan_body(markdown: str) -> BodyPlan | None:
         return [f"\0{len(later) - 1}\0"]
 
     lines = lay_out(tokens, wrap)
-    return BodyPlan(_gaps(as_html(tokens)), tuple(_block(line, later) for line in lines))
+    return BodyPlan(_gaps(as_html(tokens)), tuple(_block(line, later, rtl) for line in lines))
 
 
-def _block(line: str, later: Sequence[tuple[Gaps, int]]) -> str | Paragraph:
+def _block(line: str, later: Sequence[tuple[Gaps, int]], rtl: bool) -> str | Paragraph:
     """Return a finished line as it is, and for a mark the paragraph it stands for.
 
     What stands before the mark stands before the paragraph's first line: signs of quotation stay on the lines
@@ -148,10 +154,10 @@ def _block(line: str, later: Sequence[tuple[Gaps, int]]) -> str | Paragraph:
     """
     mark = _LATER.search(line)
     if mark is None:
-        return line
+        return marked(line) if rtl else line
     text, width = later[int(mark[1])]
     first = line[: mark.start()]
-    return Paragraph(text, width, first, re.sub(r"[^>]", " ", first))
+    return Paragraph(text, width, first, re.sub(r"[^>]", " ", first), rtl)
 
 
 def _is_plain(tokens: Iterable[Token]) -> bool:

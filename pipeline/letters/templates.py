@@ -1,7 +1,8 @@
 """From templates, facts and a row of the list to the words of one letter.
 
-    templates/letter.<language>.md   front matter, then a body: Jinja, then Markdown; text and HTML come of
-    one source templates/facts.toml             facts that all letters share, as facts.x
+    templates/letter.<language>.md   front matter, then a body: Jinja, then Markdown, for text and HTML
+    templates/facts.toml             facts that all letters share, as facts.x (`facts`)
+    templates/**/*.md                what letters extend and include (`parts`)
     templates/layout.html            the page round the HTML (a plain one is built in)
 
 `compile_templates` finds everything that can be known without a recipient, all at once: syntax, names of
@@ -17,17 +18,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import date, time
+from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
 
 from jinja2 import Template, TemplateSyntaxError, nodes
 
+from pipeline.letters import facts as shared_facts
 from pipeline.letters import layout
+from pipeline.letters.facts import Facts, read_facts
+from pipeline.letters.filters import FILTERS
 from pipeline.letters.frame import is_frame
-from pipeline.letters.frontmatter import FrontMatter, read_front_matter, read_toml
-from pipeline.letters.names import FACTS, Known, check_names
+from pipeline.letters.frontmatter import FENCE, read_front_matter, read_toml
+from pipeline.letters.names import Known, Use, check_names
 from pipeline.letters.outline import printed_columns
+from pipeline.letters.parts import (
+    DEEPEST,
+    FOLDER,
+    Part,
+    Shelf,
+    blocks_of,
+    check_blocks,
+    check_parts,
+    reached,
+)
 from pipeline.letters.rendering import LetterTemplate, Piece, Rendered, TemplateFault, Templates
 from pipeline.letters.sandbox import Bounded, Sandbox, Trouble, placed, plain, time_limit
 from pipeline.letters.source import Source, read_source
@@ -35,9 +48,9 @@ from pipeline.problem import Problem, Severity, visible
 
 __all__ = ["Rendered", "TemplateFault", "Templates", "compile_templates"]
 
-FACTS_FILE = "templates/facts.toml"
-DEEPEST_FACT = 8
 COMPILE_SECONDS = 10.0  # all templates together, in the main thread
+
+CONFIRMED_FILE = "templates/confirmed.toml"
 
 _LETTER = re.compile(r"templates/letter\.([A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*)\.md")
 _TAG = re.compile(r"\{%.*?%\}|\{#.*?#\}")
@@ -72,20 +85,38 @@ def compile_templates(
     return templates, compiler.problems
 
 
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """A shared file, compiled: the columns it prints (None: it does more with one) and the facts it uses."""
+
+    part: Part
+    prints: frozenset[str] | None
+    uses: tuple[Use, ...]
+
+
 class _Compiler:
     """Reads sources and gathers problems."""
 
     def __init__(self, *, columns: tuple[str, ...], campaign: dict[str, str]) -> None:
         self.problems: list[Problem] = []
         self._known = Known(columns, campaign, {})
-        self._lines = Sandbox(finalize=plain)
-        self._bodies = Sandbox(finalize=placed)
-        self._pages = Sandbox(finalize=plain, autoescape=True)
+        self._shelf = Shelf()
+        self._lines = Sandbox(finalize=plain, filters=FILTERS)
+        self._bodies = Sandbox(finalize=placed, filters=FILTERS, shelf=self._shelf)
+        self._pages = Sandbox(finalize=plain, filters=FILTERS, autoescape=True)
+        self._shared: dict[str, Source | None] = {}  # by the name below templates/
+        self._parts: dict[str, _Shared | None] = {}
+        self._under_way: list[str] = []  # shared files that are being compiled
+        self._facts = Facts()
 
     def compile(self, sources: Mapping[str, str], languages: Sequence[str]) -> Templates:
         read = {name: self._read(name, sources[name]) for name in sorted(sources)}
-        facts = self._facts(read.get(FACTS_FILE))
-        self._known = Known(self._known.columns, self._known.campaign, facts)
+        self._shared = {
+            name.removeprefix(FOLDER): source
+            for name, source in read.items()
+            if name.endswith(".md") and not _LETTER.fullmatch(name)
+        }
+        self._read_facts(read.get(shared_facts.FILE), languages)
         page = self._layout(read.get(layout.FILE))
         letters: dict[str, LetterTemplate] = {}
         broken: dict[str, Problem] = {}
@@ -99,14 +130,15 @@ class _Compiler:
                 unread = Problem(name, 0, 0, "template-unusable", "the letter cannot be used")
                 wrong = [problem for problem in self.problems if problem.file == name]
                 broken[language] = (self.problems[before:] or wrong or [unread])[0]
+        self._unused(read)
         return Templates(
-            letters=letters, broken=broken, page=page, campaign=self._known.campaign, facts=self._known.facts
+            letters=letters, broken=broken, page=page, campaign=self._known.campaign, facts=self._facts
         )
 
     def nothing(self) -> Templates:
         """Return templates that render nothing."""
         page = self._built_in()
-        return Templates(letters={}, broken={}, page=page, campaign={}, facts={})
+        return Templates(letters={}, broken={}, page=page, campaign={}, facts=Facts())
 
     def _read(self, name: str, text: str) -> Source | None:
         source, problems = read_source(name, text)
@@ -133,25 +165,29 @@ class _Compiler:
                 self._warn(
                     f"templates/letter.{language}.md", "unused-template", "this letter is not used", hint
                 )
+
+    def _unused(self, read: Mapping[str, Source | None]) -> None:
         for name in read:
-            if name not in (FACTS_FILE, layout.FILE) and not _LETTER.fullmatch(name):
+            known = name in (shared_facts.FILE, CONFIRMED_FILE, layout.FILE) or _LETTER.fullmatch(name)
+            if not known and name.removeprefix(FOLDER) not in self._parts:
                 names = "templates/letter.LANGUAGE.md, templates/facts.toml and templates/layout.html"
-                self._warn(name, "unused-file", "this file is not used", f"the files that are read: {names}")
+                hint = f"the files that are read: {names}, and what letters include and extend"
+                self._warn(name, "unused-file", "this file is not used", hint)
 
     def _warn(self, file: str, code: str, message: str, hint: str) -> None:
         self.problems.append(Problem(file, 0, 0, code, message, hint, Severity.WARNING))
 
-    def _facts(self, source: Source | None) -> dict[str, Any]:
+    def _read_facts(self, source: Source | None, languages: Sequence[str]) -> None:
         if source is None:
-            return {}
+            return
         table, problems = read_toml(source, 1, len(source.lines))
+        if table is not None:
+            self._facts, problems = read_facts(source, languages=languages, columns=self._known.columns)
         self.problems += problems
-        for path, what in _unfit_facts(table or {}, FACTS, 0):
-            key = path.rsplit(".", 1)[-1].split("[")[0]
-            line = source.first_line_with(rf"""^\s*["']?{re.escape(key)}["']?\s*=|^\s*\[.*{re.escape(key)}""")
-            column = source.column(line, re.escape(key))
-            self.problems.append(source.problem(line, column, "unfit-fact", f"{path} {what}"))
-        return table or {}
+        columns = self._known.columns
+        if self._facts.salutations and shared_facts.SALUTATION not in columns:
+            columns = (*columns, shared_facts.SALUTATION)
+        self._known = Known(columns, self._known.campaign, self._facts.entries)
 
     def _letter(self, source: Source) -> LetterTemplate | None:
         matter, problems = read_front_matter(source)
@@ -160,8 +196,8 @@ class _Compiler:
             return None
         subject = self._piece(source, matter.subject_line, matter.subject, self._lines)
         preheader = self._piece(source, matter.preheader_line, matter.preheader, self._lines)
-        body = self._piece(source, matter.body_line, _keep_line_ends(matter.body), self._bodies)
-        self._html_in(source, matter)
+        body = self._piece(source, matter.body_line, _keep_line_ends(matter.body), self._bodies, parts=True)
+        self._html_in(source, matter.body_line)
         if subject is None or preheader is None or body is None:
             return None
         return LetterTemplate(
@@ -170,10 +206,11 @@ class _Compiler:
             body=body,
             attachments=matter.attachments,
             attachments_line=matter.attachments_line,
+            matter=matter,
         )
 
-    def _html_in(self, source: Source, matter: FrontMatter) -> None:
-        for number in range(matter.body_line, len(source.lines) + 1):
+    def _html_in(self, source: Source, first_line: int) -> None:
+        for number in range(first_line, len(source.lines) + 1):
             if found := _HTML.search(source.line(number)):
                 message = f"{found[0]} would be shown as it is written: letters are Markdown, not HTML"
                 problem = source.problem(
@@ -200,6 +237,54 @@ class _Compiler:
         tree = self._pages.parse(layout.BUILT_IN)
         return Piece(source, 1, _template(self._pages, tree, layout.FILE), frames=is_frame(tree))
 
+    def _joined(
+        self, tree: nodes.Template, source: Source, first_line: int
+    ) -> tuple[str, tuple[str, ...], list[Problem]]:
+        """Return what a file extends and all it uses, compiled, and what is wrong with that."""
+        extends, names, problems = check_parts(
+            tree, source, first_line=first_line, shared=[name for name, text in self._shared.items() if text]
+        )
+        for name in names:
+            if name in self._under_way or len(self._under_way) >= DEEPEST:
+                line = source.first_line_with(re.escape(f"{name}"), first_line)
+                why = "it uses itself" if name in self._under_way else f"more than {DEEPEST} files deep"
+                column = source.column(line, re.escape(name))
+                problems.append(
+                    source.problem(line, column, "circular", f"{FOLDER}{name} is too deep: {why}")
+                )
+            else:
+                self._part(name)
+        return extends, names, problems
+
+    def _part(self, name: str) -> Part | None:
+        """Return a shared file, compiled once; None where it cannot be used."""
+        if name not in self._parts:
+            self._parts[name] = None
+            self._under_way.append(name)
+            self._parts[name] = self._compiled(name)
+            self._under_way.pop()
+        shared = self._parts[name]
+        return shared.part if shared else None
+
+    def _compiled(self, name: str) -> _Shared | None:
+        source = self._shared.get(name)
+        if source is None:
+            return None
+        if source.line(1).rstrip() == FENCE:
+            hint = "subject and attachments stand in each templates/letter.LANGUAGE.md"
+            message = "what letters share has no head of its own"
+            self.problems.append(source.problem(1, 1, "front-matter", message, hint=hint))
+            return None
+        piece = self._piece(source, 1, _keep_line_ends("\n".join(source.lines)), self._bodies, parts=True)
+        if piece is None:
+            return None
+        self._html_in(source, 1)
+        tree = self._bodies.parse("\n".join(source.lines))
+        extends, names, _ = check_parts(tree, source, first_line=1, shared=self._shared)
+        self._shelf.templates[name] = piece.template
+        part = Part(source, extends, names, blocks_of(tree))
+        return _Shared(part, piece.prints, piece.uses)
+
     def _piece(
         self,
         source: Source,
@@ -207,15 +292,47 @@ class _Compiler:
         text: str,
         sandbox: Sandbox,
         own: frozenset[str] = frozenset(),
+        *,
+        parts: bool = False,
     ) -> Piece | None:
-        """Compile one text of a file; None and problems where it cannot be used."""
+        """Compile one text of a file; None and problems where it cannot be used.
+
+        ``parts``: it may extend and include others.
+        """
         known = Known(self._known.columns, self._known.campaign, self._known.facts, own)
         try:
             tree = sandbox.parse(text)
-            problems = check_names(tree, source, first_line=first_line, known=known, sandbox=sandbox)
+            problems, uses = check_names(
+                tree, source, first_line=first_line, known=known, sandbox=sandbox, parts=parts
+            )
+            others: list[_Shared] = []
+            if parts:
+                extends, names, found = self._joined(tree, source, first_line)
+                problems = sorted([*problems, *found], key=lambda problem: (problem.line, problem.column))
+                others = [shared for one in reached(names, self._part) if (shared := self._parts[_name(one)])]
+                usable = all(self._part(name) is not None for name in names)
+                if not usable and not problems:
+                    return None  # told where that file is wrong
+                if extends and usable:
+                    problems += check_blocks(
+                        tree,
+                        source,
+                        first_line=first_line,
+                        extends=extends,
+                        part=self._part,
+                        whole=not self._under_way,
+                    )
             if not problems:
-                frames, prints = is_frame(tree), printed_columns(tree)
-                return Piece(source, first_line, _template(sandbox, tree, source.file), frames, prints)
+                printed = [printed_columns(tree), *(one.prints for one in others)]
+                return Piece(
+                    source,
+                    first_line,
+                    frames=is_frame(tree),
+                    prints=None if None in printed else frozenset().union(*filter(None, printed)),
+                    template=_template(sandbox, tree, source.file),
+                    uses=(*uses, *(use for one in others for use in one.uses)),
+                    parts={one.part.source.file: one.part.source for one in others},
+                )
         except TemplateSyntaxError as error:
             problems = [_syntax_problem(source, first_line, text, error)]
         except (RecursionError, MemoryError):
@@ -229,6 +346,10 @@ class _Compiler:
             problems = [source.problem(first_line, 1, "template-syntax", message)]
         self.problems += problems
         return None
+
+
+def _name(part: Part) -> str:
+    return part.source.file.removeprefix(FOLDER)
 
 
 def _template(sandbox: Sandbox, tree: nodes.Template, file: str) -> Template:
@@ -283,22 +404,3 @@ def _unclosed(text: str) -> tuple[int, str] | None:
             elif opened:
                 opened.pop()
     return opened[-1] if opened else None
-
-
-def _unfit_facts(value: Any, path: str, depth: int) -> Iterator[tuple[str, str]]:
-    """Yield path and reason of every fact that is neither text, number, date, yes or no, nor a table or
-    list."""
-    if depth > DEEPEST_FACT:
-        yield path, "is nested too deeply"
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _unfit_facts(item, f"{path}.{key}", depth + 1)
-    elif isinstance(value, list):
-        for number, item in enumerate(value):
-            yield from _unfit_facts(item, f"{path}[{number}]", depth + 1)
-    elif isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        yield path, "is not a number that can be printed"
-    elif isinstance(value, int) and value.bit_length() > 64:
-        yield path, "is too large a number"
-    elif not isinstance(value, (str, int, float, date, time)):
-        yield path, "is neither text nor number nor date"

@@ -459,7 +459,6 @@ ESCAPES = [
     "{% from 'x' import y %}",
     "{% extends 'x' %}",
     "{% macro m() %}{% endmacro %}",
-    "{% block b %}{% endblock %}",
     "{% filter upper %}x{% endfilter %}",
     "{% set x %}y{% endset %}",
     "{% call x() %}{% endcall %}",
@@ -473,7 +472,7 @@ ESCAPES = [
     "{% do x %}",
     "{% debug %}",
     "{{ recipient }}",
-    "{{ facts.date }}",
+    "{{ facts }}",
 ]
 
 
@@ -613,8 +612,8 @@ def problems_of(campaign: Path) -> list[Problem]:
         reader = csv.DictReader(file)
         rows = [(reader.line_num, row) for row in reader]
         columns = reader.fieldnames or []
-    files = sorted((campaign / "templates").iterdir())
-    sources = {f"templates/{path.name}": path.read_bytes().decode("utf-8") for path in files}
+    files = sorted(path for path in (campaign / "templates").rglob("*") if path.is_file())
+    sources = {str(path.relative_to(campaign)): path.read_bytes().decode("utf-8") for path in files}
     templates, problems = compile_templates(
         sources, columns=columns, campaign={"name": config["name"]}, languages=config["languages"]
     )

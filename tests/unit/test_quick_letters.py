@@ -20,7 +20,28 @@ from pipeline.problem import Problem
 from tests.clocks import FakeClock
 
 COLUMNS = ("email", "name", "town", "office", "attachments")
-FACTS = 'date = "1 May"\nplace = "Velmora & = <b>"\nurgent = true\nnumbers = [1, 2, 3]\nempty = ""\n'
+FACTS = """
+date = "1 May"
+place = "Velmora & = <b>"
+urgent = true
+numbers = [1, 2, 3]
+empty = ""
+day = 2026-05-01
+[prisoners]
+en = "Irena & Marek"
+he = "אירנה Talvos"
+[[demands]]
+en = "Release them."
+he = "לשחרר"
+[[salutation]]
+town = ["Ada", "Sir"]
+en = "Dear Sir,"
+he = "Sir"
+[[salutation]]
+en = "Dear {name} of {office},"
+he = "שלום {name},"
+"""
+BASE = "{{ recipient.office }}\n\n{% block text %}{{ recipient.name }}{% endblock %}\n\n{{ facts.place }}\n"
 HEAD = '+++\nsubject = "{{ recipient.town }}: to {{ recipient.name }}"\n+++\n'
 PREHEADER = '+++\nsubject = "Release them"\npreheader = "For {{ recipient.name }} & all"\n+++\n'
 LONG = (
@@ -38,6 +59,11 @@ BODIES = {
     "`{{ recipient.town }}`\n",
     "breaks": "{{ recipient.name }}  \n{{ recipient.office }}\\\n"
     "From {{ recipient.town }}.\n.{{ recipient.name }}\n\n* * *\n\nend\n",
+    "figures": "{{ 1234.5|number }}. {{ facts.day|date }}, {{ facts.day|date('d MMMM') }}\n\n"
+    "{{ recipient.name }} {{ 3|ordinal }} {{ facts.prisoners }}\n\n"
+    "{% for demand in facts.demands %}\n{{ loop.index }}. {{ demand }} {{ recipient.town }}\n{% endfor %}\n",
+    "blocks": '{% extends "base.md" %}{% block text %}To {{ recipient.town }}: ' + LONG + "{% endblock %}",
+    "salutation": "{{ recipient.salutation }}\n\n" + LONG + "{{ recipient.office }}\n",
     "links": "{{ recipient.name }}: [the report](https://example.org/?a=_b) of {{ recipient.town }}\n",
     "link to a value": "[{{ recipient.name }}](https://example.org/{{ recipient.town }})\n",
     "code": "    {{ recipient.name }}\n\ntext\n",
@@ -81,15 +107,21 @@ def find(names: Sequence[str], line: int) -> Sequence[Attachment]:
 
 
 @cache
-def composer(body: str, layout: str = "built in", head: str = HEAD, mailing: str = "") -> Composer:
+def composer(
+    body: str, layout: str = "built in", head: str = HEAD, mailing: str = "", language: str = "en"
+) -> Composer:
     """Return the composer of one letter."""
-    sources = {"templates/letter.en.md": head + BODIES.get(body, body), "templates/facts.toml": FACTS}
+    sources = {
+        f"templates/letter.{language}.md": head + BODIES.get(body, body),
+        "templates/facts.toml": FACTS,
+        "templates/base.md": BASE,
+    }
     page = LAYOUTS[layout]
     templates, problems = compile_templates(
         sources if page is None else {**sources, "templates/layout.html": page},
         columns=COLUMNS,
         campaign={"name": "May & Day", "author": "Committee"},
-        languages=("en",),
+        languages=(language,),
     )
     assert not [problem for problem in problems if problem.severity == "error"], problems
     return Composer(
@@ -194,6 +226,19 @@ def agree(made: Composer, draft: Draft, *, eightbit: bool, mark: str = "") -> No
     if not mark:
         checked = outcome(lambda: made.check(draft))
         assert checked == (None if isinstance(plain, bytes) else plain)
+
+
+@pytest.mark.parametrize(
+    "body", ["right to left", "lists", "quotation", "breaks", "links", "blocks", "salutation"]
+)
+@settings(max_examples=30, deadline=None)
+@given(row=rows, eightbit=st.booleans())
+def test_a_letter_from_right_to_left_is_the_plain_ways(
+    body: str, row: dict[str, str], eightbit: bool
+) -> None:
+    """With its marks and isolates, octet for octet."""
+    draft = Draft(row, "he", "ada@office.example", 2, "<1@example.org>")
+    agree(composer(body, language="he"), draft, eightbit=eightbit)
 
 
 @pytest.mark.parametrize("body", BODIES)
