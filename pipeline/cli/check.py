@@ -43,6 +43,7 @@ def check(
 def check_campaign(place: Place, voice: Voice, *, online: bool, strict: bool) -> int:
     """Check, tell, and return the exit code. Raises StoreUnwritable after all else was told."""
     from pipeline.cli.folder import check_folder, has_warnings
+    from pipeline.cli.preparing import turns_taken
     from pipeline.cli.reading import reading_shown
     from pipeline.cli.suppressions import count_suppressed
     from pipeline.cli.telling import out_json
@@ -56,7 +57,11 @@ def check_campaign(place: Place, voice: Voice, *, online: bool, strict: bool) ->
     try:
         with reading_shown(voice) as progress:
             checked = check_folder(
-                place.settings, clock=place.clock, progress=progress, watch=domains.add if domains else None
+                place.settings,
+                clock=place.clock,
+                progress=progress,
+                watch=domains.add if domains else None,
+                turns=turns_taken(place),
             )
     except Unusable as bad:
         if not voice.json:
@@ -125,6 +130,8 @@ def _words(checked: Checked, problems: Sequence[Problem], *, suppressed: int, re
     yield f"{intake.file}: {counted(intake.rows, 'row')}, {letters} can be written" + (
         f" ({each})" if each else ""
     )
+    if (signed := checked.signatories) is not None:
+        yield f"{signed.file}: {counted(signed.rows, 'row')}, {len(signed.accepted)} may sign"
     for number, word in (
         (intake.rejected, "rejected"),
         (intake.duplicates, "merged into an equal row"),
@@ -144,7 +151,7 @@ def _document(checked: Checked | None, problems: Sequence[Problem], *, suppresse
     from pipeline.cli.telling import SCHEMA, problem_json
     from pipeline.problem import errors
 
-    intake = checked.intake if checked else None
+    intake, signed = (checked.intake, checked.signatories) if checked else (None, None)
     return {
         "schema": SCHEMA,
         "ok": not errors(problems),
@@ -154,6 +161,13 @@ def _document(checked: Checked | None, problems: Sequence[Problem], *, suppresse
             "rejected": intake.rejected if intake else 0,
             "duplicates": intake.duplicates if intake else 0,
             "suppressed": suppressed,
+        },
+        "signatories": {
+            "rows": signed.rows if signed else 0,
+            "accepted": len(signed.accepted) if signed else 0,
+            "rejected": signed.rejected if signed else 0,
+            "duplicates": signed.duplicates if signed else 0,
+            "left_out": signed.left_out if signed else 0,
         },
         "letters": checked.letters if checked else 0,
         "problems": [problem_json(problem) for problem in problems],

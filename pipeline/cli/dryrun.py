@@ -42,8 +42,10 @@ def show_dry_run(place: Place, checked: Checked, wishes: Wishes, voice: Voice) -
     outlook, paused = _planned(place, checked, wishes, now)
     whens = departures(outlook.going, checked, now=now)
     first = sorted(zip(outlook.going, whens, strict=True), key=lambda one: one[1])[:MOST_SHOWN]
-    subjects = _subjects(checked, {letter.key for letter, _ in first})
-    leaving = [_Departure(letter, subjects.get(letter.key, ""), when) for letter, when in first]
+    subjects = _subjects(checked, {(letter.key, letter.signatory) for letter, _ in first})
+    leaving = [
+        _Departure(letter, subjects.get((letter.key, letter.signatory), ""), when) for letter, when in first
+    ]
     if voice.json:
         out_json(_document(place, leaving, outlook, paused, now))
     else:
@@ -66,12 +68,14 @@ def _planned(place: Place, checked: Checked, wishes: Wishes, now: datetime) -> t
         return outlook, is_paused(world)
 
 
-def _subjects(checked: Checked, keys: Collection[str]) -> dict[str, str]:
-    """Return the subjects of the letters to some recipients, by recipient key."""
-    found: dict[str, str] = {}
-    for recipient in checked.recipients() if keys else ():
-        if recipient.address.key in keys:
-            found[recipient.address.key] = checked.composer.render(draft_of(recipient)).subject
+def _subjects(checked: Checked, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Return the subjects of some letters, by the keys of recipient and signatory."""
+    found: dict[tuple[str, str], str] = {}
+    for recipient, signatory in checked.pairs() if keys else ():
+        key = recipient.address.key, signatory.key if signatory is not None else ""
+        if key in keys:
+            draft = draft_of(recipient, signatory=signatory)
+            found[key] = checked.composer.render(draft).subject
             if len(found) == len(keys):
                 break
     return found
@@ -98,8 +102,12 @@ def _show(
         )
 
     if leaving:
-        body = [(shown(one.when), one.letter.email, one.letter.language, one.subject) for one in leaving]
-        for text in table([("when", "to", "in", "subject"), *body], width=width):
+        signed = checked.signatories is not None
+        rows = [("when", "from", "to", "in", "subject")]
+        for one in leaving:
+            letter = one.letter
+            rows.append((shown(one.when), letter.signatory, letter.email, letter.language, one.subject))
+        for text in table([row if signed else (row[0], *row[2:]) for row in rows], width=width):
             out(text)
         _tell_more(outlook.leaving - len(leaving))
         out()
@@ -144,6 +152,7 @@ def _document(
         "would_send": [
             {
                 "to": one.letter.email,
+                "signatory": one.letter.signatory,
                 "language": one.letter.language,
                 "subject": one.subject,
                 "line": one.letter.line,
@@ -152,7 +161,13 @@ def _document(
             for one in leaving
         ],
         "would_not_send": [
-            {"to": line.email, "line": line.line, "state": str(line.state), "why": why}
+            {
+                "to": line.email,
+                "signatory": line.signatory,
+                "line": line.line,
+                "state": str(line.state),
+                "why": why,
+            }
             for line, why in outlook.staying[:MOST_SHOWN]
         ],
         "would_send_more": outlook.leaving - len(leaving),

@@ -6,16 +6,16 @@ none of it is kept; who needs the recipients again asks `Checked.recipients`, wh
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
+from pipeline.cli.listfile import LARGEST_LIST, LARGEST_SIGNATORIES, ListFile, inside
 from pipeline.clock import Clock
 from pipeline.config import CampaignKind, Settings
 from pipeline.delivery.compose import Composer, Draft, NotAttachable
@@ -24,12 +24,12 @@ from pipeline.letters.attachments import FoundFile, find_attachments
 from pipeline.letters.attachments import Place as Written
 from pipeline.letters.message import Attachment, MessageFault
 from pipeline.letters.templates import TemplateFault, Templates, compile_templates
-from pipeline.problem import Problem, Severity, errors
-from pipeline.recipients.among import Marks
+from pipeline.problem import Problem, Severity, errors, visible
 from pipeline.recipients.decoding import Undecodable
+from pipeline.recipients.pairing import Choice, Pair, Pairing, Turns
 from pipeline.recipients.rows import Findings, Listing, Recipient
+from pipeline.recipients.signatories import Signatories, Signatory, joined, read_signatories
 
-LARGEST_LIST = 1 << 30  # octets
 LARGEST_TEMPLATE = 1 << 20
 MOST_TEMPLATES = 500  # files below templates/
 DEEPEST_TEMPLATE = 4  # folders below templates/
@@ -48,7 +48,7 @@ class Checked:
     """A campaign's folder as it was read.
 
     ``letters`` can be written, so many in each language. ``of_rows`` are the problems that each concern one
-    row, so that leaving it out mends them; ``of_all`` the others.
+    row, so that leaving it out mends them; ``of_all`` the others. ``turns`` are those the check went by.
     """
 
     settings: Settings
@@ -58,10 +58,14 @@ class Checked:
     composer: Composer
     letters: int
     by_language: Counter[str]
-    unwritable: Marks  # rows that were let in, and whose letters cannot be written
+    unwritable: Unwritable
     of_all: tuple[Problem, ...]
     of_rows: tuple[Problem, ...]
     carried: frozenset[str]  # names of the files that letters carry
+    signatories: Signatories | None  # None: the campaign writes in its own name
+    pairing: Pairing
+    turns: Turns | None
+    rows_written: int  # recipients to whom there is a letter
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -71,27 +75,38 @@ class Checked:
     @property
     def left_out(self) -> int:
         """How many rows are no letters because something is wrong with them."""
-        return self.intake.rejected + self.intake.accepted - self.letters
+        return self.intake.rejected + self.intake.accepted - self.rows_written
 
-    def recipients(self) -> Iterator[Recipient]:
-        """Read the list again; yield those whose letters can be written, in the order of the file.
+    def pairs(self, turns: Turns | None = None) -> Iterator[Pair]:
+        """Read the list again; yield the letters that can be written, in the order of the file, those to one
+        recipient together. ``turns`` are later ones than those of the check.
 
         Raises Unusable when the list is not the one that was checked.
         """
         if not self.letters:
             return
+        choice = self.pairing.begin(turns or self.turns)
         try:
             for number, recipient in self.listing.recipients():
-                if number not in self.unwritable:
-                    yield recipient
+                for signatory in choice.of(recipient):
+                    if not self.unwritable.has(number, signatory):
+                        yield Pair(recipient, signatory)
         except Undecodable:
             raise Unusable(f"{self.intake.file} was changed while it was read", "run it again") from None
 
-    def first_of_each_language(self) -> dict[str, Recipient]:
-        """Return the first recipient in each language there are letters in."""
-        firsts: dict[str, Recipient] = {}
-        for recipient in self.recipients():
-            firsts.setdefault(recipient.language, recipient)
+    def recipients(self) -> Iterator[Recipient]:
+        """Yield the recipients to whom a letter can be written, each once; otherwise as `pairs`."""
+        last: Recipient | None = None
+        for recipient, _ in self.pairs():
+            if recipient is not last:
+                last = recipient
+                yield recipient
+
+    def first_of_each_language(self) -> dict[str, Pair]:
+        """Return the first letter in each language there are letters in."""
+        firsts: dict[str, Pair] = {}
+        for pair in self.pairs():
+            firsts.setdefault(pair.recipient.language, pair)
             if len(firsts) == len(self.by_language):
                 break
         return firsts
@@ -103,24 +118,29 @@ def check_folder(
     clock: Clock,
     progress: Progress | None = None,
     watch: Callable[[Recipient], None] | None = None,
+    turns: Turns | None = None,
 ) -> Checked:
     """Read and check everything below ``settings.root``.
 
     ``progress`` hears now and then of the rows done and of the octets read and in all, ``watch`` of every row
-    that has no error, whether or not its letter can be written.
+    that has no error, whether or not its letter can be written. ``turns`` say who had a letter under round
+    robin.
 
     Raises Unusable when the list is missing, not readable, or changed while it is read.
     """
-    file, listing, templates, template_problems, composer, carried = _look_into(settings, clock)
-    letters = _Letters(composer, listing, clock, wanted=not errors(template_problems))
+    file, listing, templates, template_problems, composer, carried, signatories = _look_into(settings, clock)
+    pairing = _pairing(settings, signatories)
+    usable = not errors(template_problems) and not errors(signatories.of_all if signatories else ())
+    letters = _Letters(composer, listing, pairing, turns, wanted=usable)
     for number, recipient in chain(listing.clear(), listing.settled()):
         if watch is not None:
             watch(recipient)
         letters.write(number, recipient)
         if progress is not None and number % ROWS_BETWEEN_NEWS == 0:
             progress(number, file.read, file.octets)
-    if listing.doubtful and letters.faults.any:  # they would be told in another order, and of rows not let in
-        letters = _Letters(composer, listing, clock, wanted=True)
+    if listing.doubtful and (letters.faults.any or pairing.in_turn):
+        # they would be told, or take their turns, in another order, and those of rows not let in as well
+        letters = _Letters(composer, listing, pairing, turns, wanted=usable)
         for number, recipient in listing.recipients():
             letters.write(number, recipient)
     else:
@@ -129,9 +149,12 @@ def check_folder(
     intake = listing.findings()
     if not intake.columns:  # then every column is unknown, and the list itself is what is wrong
         template_problems = [problem for problem in template_problems if problem.code != "unknown-column"]
-        letters = _Letters(composer, listing, clock, wanted=False)
+        letters = _Letters(composer, listing, pairing, turns, wanted=False)
     of_all = [*settings.warnings, *template_problems, *(p for p in intake.problems if p.line <= 1)]
     of_rows = [*(p for p in intake.problems if p.line > 1), *letters.faults.all()]
+    if signatories is not None:
+        of_all += signatories.of_all
+        of_rows += signatories.of_rows
     return Checked(
         settings,
         intake,
@@ -144,22 +167,28 @@ def check_folder(
         tuple(of_all),
         tuple(of_rows),
         frozenset(carried),
+        signatories,
+        pairing,
+        turns,
+        letters.rows,
     )
 
 
 class _Folder(NamedTuple):
     """A campaign's folder, its list not read yet but for the header."""
 
-    file: _ListFile
+    file: ListFile
     listing: Listing
     templates: Templates
     template_problems: list[Problem]
     composer: Composer
     carried: set[str]
+    signatories: Signatories | None
 
 
 def _look_into(settings: Settings, clock: Clock) -> _Folder:
-    file = _ListFile(settings)
+    hint = 'write the list there, or name it in campaign.toml: [recipients] file = "..."'
+    file = ListFile(settings.root, settings.recipients_file, LARGEST_LIST, hint)
     listing = Listing(
         file.open,
         octets=file.octets,
@@ -168,15 +197,40 @@ def _look_into(settings: Settings, clock: Clock) -> _Folder:
         encoding=settings.encoding,
         delimiter=settings.delimiter,
     )
+    signatories = _signatories(settings, clock)
     templates, problems = compile_templates(
         _read_templates(settings.root),
         columns=listing.columns,
         campaign={"name": settings.name, "author": settings.author.name or settings.author.address.wire},
         languages=settings.languages,
+        signatory=signatories.columns if signatories is not None else None,
     )
     carried: set[str] = set()
-    composer = _composer(settings, templates, listing, clock, carried)
-    return _Folder(file, listing, templates, problems, composer, carried)
+    composer = _composer(settings, templates, listing, clock, carried, signed=signatories is not None)
+    return _Folder(file, listing, templates, problems, composer, carried, signatories)
+
+
+def _signatories(settings: Settings, clock: Clock) -> Signatories | None:
+    """Read who signs; None where the campaign writes in its own name."""
+    signing = settings.signing
+    path = inside(settings.root, signing.file)
+    if not path.exists() and not signing.named:
+        return None
+    file = ListFile(settings.root, signing.file, LARGEST_SIGNATORIES, 'name it in [signatories] file = "..."')
+    found = read_signatories(
+        file.open,
+        file=signing.file,
+        signing=signing,
+        language=settings.languages[0],
+        own_domain=settings.author.address.domain,
+        today=clock.now().astimezone(settings.timezone).date(),
+    )
+    file.refuse_changed()
+    return found
+
+
+def _pairing(settings: Settings, signatories: Signatories | None) -> Pairing:
+    return Pairing(joined(signatories.accepted) if signatories is not None else None, settings.signing.rule)
 
 
 def composer_of(settings: Settings, clock: Clock) -> Composer:
@@ -243,39 +297,63 @@ class _Faults:
         return [*self._kept, *more]
 
 
+class Unwritable:
+    """Letters that cannot be written, though nothing is wrong with their rows."""
+
+    def __init__(self) -> None:
+        self._rows: set[tuple[int, str]] = set()
+
+    def add(self, number: int, signatory: Signatory | None) -> None:
+        """Mark the letter of a signatory to the recipient in row ``number``."""
+        self._rows.add((number, signatory.key if signatory is not None else ""))
+
+    def has(self, number: int, signatory: Signatory | None) -> bool:
+        """Say whether a letter was marked."""
+        return bool(self._rows) and (number, signatory.key if signatory is not None else "") in self._rows
+
+
 class _Letters:
     """Letters as they are written in memory: how many in each language, and what is wrong with the others."""
 
-    def __init__(self, composer: Composer, listing: Listing, clock: Clock, *, wanted: bool) -> None:
+    def __init__(
+        self, composer: Composer, listing: Listing, pairing: Pairing, turns: Turns | None, *, wanted: bool
+    ) -> None:
         """Without templates there is nothing to write: not ``wanted``."""
         self._composer = composer
         self._listing = listing
-        self._clock = clock
+        self._choice: Choice = pairing.begin(turns)
         self._wanted = wanted
         self.written: Counter[str] = Counter()
-        self.unwritable = Marks()
+        self.rows = 0
+        self.unwritable = Unwritable()
         self.faults = _Faults()
 
     def write(self, number: int, recipient: Recipient) -> None:
-        """Write the letter of row ``number`` in memory."""
+        """Write the letters to row ``number`` in memory."""
         if not self._wanted:
             return
-        if found := self._faults_of(recipient):
-            self.faults.add(found)
-            self.unwritable.add(number)
-        else:
-            self.written[recipient.language] += 1
+        written = 0
+        for signatory in self._choice.of(recipient):
+            if found := self._faults_of(recipient, signatory):
+                self.faults.add(found)
+                self.unwritable.add(number, signatory)
+            else:
+                written += 1
+        self.written[recipient.language] += written
+        self.rows += written > 0
 
     def take_back(self, withdrawn: Sequence[tuple[int, Recipient]]) -> None:
         """Count no letters of rows that were rejected after all; none of them had a fault."""
-        if self._wanted:
-            self.written.subtract(recipient.language for _, recipient in withdrawn)
+        for _, recipient in withdrawn if self._wanted else ():
+            number = len(self._choice.of(recipient))
+            self.written[recipient.language] -= number
+            self.rows -= number > 0
 
-    def _faults_of(self, recipient: Recipient) -> Sequence[Problem]:
+    def _faults_of(self, recipient: Recipient, signatory: Signatory | None) -> Sequence[Problem]:
         try:
-            self._composer.check(draft_of(recipient))
+            self._composer.check(draft_of(recipient, signatory=signatory))
         except TemplateFault as fault:
-            return [fault.problem]
+            return [_signed(fault.problem, signatory)]
         except NotAttachable as fault:
             return fault.problems
         except MessageFault as fault:
@@ -284,9 +362,19 @@ class _Letters:
         return ()
 
 
-def draft_of(recipient: Recipient, message_id: str = _CHECKED_ID) -> Draft:
-    """Return what the recipient's letter is made from."""
-    return Draft(recipient.values, recipient.language, recipient.address.wire, recipient.line, message_id)
+def _signed(problem: Problem, signatory: Signatory | None) -> Problem:
+    """Return a letter's fault with whose letter it is, where it says it of the signatory."""
+    if signatory is None or "signatory." not in problem.message:
+        return problem
+    return replace(problem, message=f"{problem.message} (line {signatory.line}: {visible(signatory.name)})")
+
+
+def draft_of(
+    recipient: Recipient, message_id: str = _CHECKED_ID, *, signatory: Signatory | None = None
+) -> Draft:
+    """Return what the letter to a recipient is made from, and in whose name."""
+    values = recipient.values if signatory is None else {**recipient.values, **signatory.values}
+    return Draft(values, recipient.language, recipient.address.wire, recipient.line, message_id)
 
 
 def _attachments(
@@ -296,7 +384,13 @@ def _attachments(
 
 
 def _composer(
-    settings: Settings, templates: Templates, listing: Listing, clock: Clock, carried: set[str]
+    settings: Settings,
+    templates: Templates,
+    listing: Listing,
+    clock: Clock,
+    carried: set[str],
+    *,
+    signed: bool,
 ) -> Composer:
     """Wire a composer; files are read once for all letters that carry the same ones, and noted in
     ``carried``."""
@@ -330,59 +424,8 @@ def _composer(
         list_file=settings.recipients_file,
         always_attached=settings.attachments,
         mailing=settings.key if settings.kind is CampaignKind.MAILING else "",
+        signing=settings.signing if signed else None,
     )
-
-
-class _ListFile:
-    """The list on the disk: opened for each pass, and the same one each time."""
-
-    def __init__(self, settings: Settings) -> None:
-        """Look at it. Raises Unusable when it is missing, not readable, or too long."""
-        self._name = settings.recipients_file
-        self._root = settings.root
-        self._path = _inside(settings.root, settings.recipients_file)
-        self._stream: BinaryIO | None = None
-        self._seen: tuple[int, ...] | None = None
-        with self.open() as stream:
-            self.octets = os.fstat(stream.fileno()).st_size
-        if self.octets > LARGEST_LIST:
-            raise Unusable(f"{self._name} is larger than 1 GiB", "divide the list into several campaigns")
-
-    @property
-    def read(self) -> int:
-        """How many octets of the present pass have been read."""
-        return self._stream.tell() if self._stream is not None and not self._stream.closed else 0
-
-    def open(self) -> BinaryIO:
-        """Open it anew. Raises Unusable when it cannot be read, or is not the same any more."""
-        try:
-            stream = self._path.open("rb")
-        except FileNotFoundError:
-            raise Unusable(
-                f"there is no {self._name} in {self._root}",
-                'write the list there, or name it in campaign.toml: [recipients] file = "..."',
-            ) from None
-        except OSError as trouble:
-            raise Unusable(f"{self._name} cannot be read: {trouble.strerror}") from None
-        found = os.fstat(stream.fileno())
-        mark = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-        self._seen = self._seen or mark
-        if mark != self._seen:
-            stream.close()
-            raise Unusable(f"{self._name} was changed while it was read", "run it again")
-        self._stream = stream
-        return stream
-
-    def refuse_changed(self) -> None:
-        """Raise Unusable when it is not the same any more."""
-        self.open().close()
-
-
-def _inside(root: Path, name: str) -> Path:
-    path = (root / name).resolve()
-    if not path.is_relative_to(root.resolve()):
-        raise Unusable(f"{name} lies outside the campaign's folder", "keep the list in the campaign's folder")
-    return path
 
 
 def _read_templates(root: Path) -> dict[str, str]:

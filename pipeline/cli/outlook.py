@@ -65,7 +65,7 @@ def look_ahead(
     """
     outlook = Outlook()
     for letter in letters:
-        if wishes.only is not None and letter.key not in wishes.only:
+        if wishes.only is not None and not {letter.key, letter.signatory} & set(wishes.only):
             continue
         if why := _why_not(letter, checked, wishes, suppressed=letter.key in barred, now=now):
             outlook.stays(letter, why)

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 from pipeline.cli import unchanged
 from pipeline.cli.folder import Checked
 from pipeline.cli.place import Place
+from pipeline.cli.suppressions import opened
 from pipeline.cli.unchanged import Found
 from pipeline.clock import to_us
 from pipeline.config import InDoubt
 from pipeline.delivery.letter import State
 from pipeline.delivery.plan import plan_letters
 from pipeline.errors import Unusable
+from pipeline.recipients.pairing import Turns
+from pipeline.recipients.signatories import Rule
 from pipeline.store import operator, planning, queue, shared
 from pipeline.store.world import World, accept_place, why_not_here
 
@@ -43,6 +46,14 @@ def prepare(place: Place, world: World, found: Found) -> None:
             unchanged.remember(place, connection, found)
 
 
+def turns_taken(place: Place) -> Turns | None:
+    """Return who has had whose letter; None where that decides nothing, or there is no store yet."""
+    if place.settings.signing.rule is not Rule.ROUND_ROBIN or not place.has_store:
+        return None
+    with opened(place) as world, world.campaign.reading() as connection:
+        return Turns(planning.turns(connection, campaign=place.settings.key))
+
+
 def no_longer_suppressed(world: World) -> list[int]:
     """Return the suppressed letters whose address may be written to again."""
     with world.campaign.reading() as connection:
@@ -69,10 +80,13 @@ def settle_standing_orders(
 def bring_in_line(
     place: Place, world: World, checked: Checked, connection: Connection, *, now_us: int
 ) -> planning.Planning:
-    """Bring the letters in line with the list, in the caller's transaction."""
+    """Bring the letters in line with the lists, in the caller's transaction."""
     settings = place.settings
+    turns = None
+    if checked.pairing.in_turn:  # others may have been taken since the check
+        turns = Turns(planning.turns(connection, campaign=settings.key))
     planned = plan_letters(
-        checked.recipients(),
+        checked.pairs(turns),
         campaign=settings.key,
         author_domain=settings.author.address.domain,
         secret=world.secret,

@@ -12,10 +12,10 @@ from pipeline.cli.place import Place
 from pipeline.errors import Unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from pipeline.cli.folder import Checked
-    from pipeline.recipients.rows import Recipient
+    from pipeline.recipients.pairing import Pair
 
 
 def add(app: typer.Typer) -> None:
@@ -28,7 +28,8 @@ def preview(
     who: Annotated[
         str | None,
         typer.Argument(
-            metavar="WHO", help="An address, or a language; without it the first letter of each language."
+            metavar="WHO",
+            help="An address, of either side, or a language; without it the first letter of each language.",
         ),
     ] = None,
     out_dir: Annotated[
@@ -42,11 +43,12 @@ def preview(
 ) -> None:
     """Show letters as their readers will see them. Sends nothing."""
     from pipeline.cli.folder import check_folder
+    from pipeline.cli.preparing import turns_taken
     from pipeline.cli.telling import SCHEMA, counted, next_step, out, out_json, tell_problems
     from pipeline.problem import errors
 
     place: Place = context.obj
-    checked = check_folder(place.settings, clock=place.clock)
+    checked = check_folder(place.settings, clock=place.clock, turns=turns_taken(place))
     if not (quiet or json):
         tell_problems(errors(checked.problems))
     chosen = _chosen(checked, who, everyone=out_dir is not None)
@@ -61,17 +63,17 @@ def preview(
     if open_:
         _open(checked, chosen, place)
     if json:
-        out_json({"schema": SCHEMA, "letters": [_document(checked, recipient) for recipient in chosen]})
+        out_json({"schema": SCHEMA, "letters": [_document(checked, pair) for pair in chosen]})
         return
-    for number, recipient in enumerate(chosen):
+    for number, pair in enumerate(chosen):
         if number:
             out("\n" + "─" * 72 + "\n")
-        for line in _lines(checked, recipient):
+        for line in _lines(checked, pair):
             out(line)
     next_step("`campaign send --to YOUR-ADDRESS` for a test copy, `campaign send --dry-run` for all of them")
 
 
-def _chosen(checked: Checked, who: str | None, *, everyone: bool) -> Iterable[Recipient]:
+def _chosen(checked: Checked, who: str | None, *, everyone: bool) -> Iterable[Pair]:
     """Return the letters to show; those of a long list come one by one."""
     from pipeline.cli.deciding import spellings
 
@@ -79,11 +81,11 @@ def _chosen(checked: Checked, who: str | None, *, everyone: bool) -> Iterable[Re
         raise Unusable("there is no letter that could be shown", "`campaign check` says what is wrong")
     if who is None:
         if everyone:
-            return checked.recipients()
+            return checked.pairs()
         firsts = checked.first_of_each_language()
         return [firsts[name] for name in checked.settings.languages if name in firsts]
     names = spellings(who)
-    if found := [one for one in checked.recipients() if one.address.key in names]:
+    if found := [pair for pair in checked.pairs() if _concerns(pair, names)]:
         return found
     if not checked.by_language[who]:
         raise Unusable(
@@ -91,23 +93,29 @@ def _chosen(checked: Checked, who: str | None, *, everyone: bool) -> Iterable[Re
             f"give an address of the list, or a language: {', '.join(checked.settings.languages)}",
         )
     if everyone:
-        return (one for one in checked.recipients() if one.language == who)
+        return (pair for pair in checked.pairs() if pair.recipient.language == who)
     return [checked.first_of_each_language()[who]]
 
 
-def _lines(checked: Checked, recipient: Recipient) -> list[str]:
+def _concerns(pair: Pair, names: Collection[str]) -> bool:
+    """Say whether a letter goes to, or is signed by, one of the addresses."""
+    signed_by = pair.signatory.members if pair.signatory is not None else ()
+    return pair.recipient.address.key in names or any(key in names for key in signed_by)
+
+
+def _lines(checked: Checked, pair: Pair) -> list[str]:
     from pipeline.cli.folder import draft_of
     from pipeline.problem import visible
 
-    words = checked.composer.render(draft_of(recipient))
-    settings = checked.settings
+    recipient, signatory = pair
+    draft = draft_of(recipient, signatory=signatory)
+    words, composer, settings = checked.composer.render(draft), checked.composer, checked.settings
+    reply_to = composer.reply_to_of(draft.values)
     names = (*settings.attachments, *words.attachments, *recipient.attachments)
     head = {
-        "From": _mailbox(settings.author.name, settings.author.address.written),
+        "From": _mailbox(*composer.author_of(draft.values)),
         "To": _mailbox(recipient.name, recipient.address.written),
-        "Reply-To": _mailbox(settings.reply_to.name, settings.reply_to.address.written)
-        if settings.reply_to
-        else "",
+        "Reply-To": _mailbox(*reply_to) if reply_to else "",
         "Subject": words.subject,
         "Files": ", ".join(names),
     }
@@ -119,12 +127,14 @@ def _mailbox(name: str, address: str) -> str:
     return f"{name} <{address}>" if name else address
 
 
-def _document(checked: Checked, recipient: Recipient) -> dict[str, object]:
+def _document(checked: Checked, pair: Pair) -> dict[str, object]:
     from pipeline.cli.folder import draft_of
 
-    words = checked.composer.render(draft_of(recipient))
+    recipient, signatory = pair
+    words = checked.composer.render(draft_of(recipient, signatory=signatory))
     return {
         "to": recipient.address.wire,
+        "signatory": signatory.key if signatory is not None else "",
         "language": recipient.language,
         "line": recipient.line,
         "subject": words.subject,
@@ -133,15 +143,17 @@ def _document(checked: Checked, recipient: Recipient) -> dict[str, object]:
     }
 
 
-def _write(checked: Checked, chosen: Iterable[Recipient], folder: Path, place: Place) -> Iterator[str]:
+def _write(checked: Checked, chosen: Iterable[Pair], folder: Path, place: Place) -> Iterator[str]:
     """Write the letters; yield the names of the files as they are written."""
     from pipeline.cli.folder import draft_of
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for recipient in chosen:
-            name = f"{recipient.line:06d}-{recipient.language}-{_plain(recipient.address.wire)}.eml"
-            content = checked.composer.write(draft_of(recipient), now=place.clock.now())
+        for recipient, signatory in chosen:
+            signed = f"-{_plain(signatory.key)}" if signatory is not None else ""
+            name = f"{recipient.line:06d}-{recipient.language}-{_plain(recipient.address.wire)}{signed}.eml"
+            draft = draft_of(recipient, signatory=signatory)
+            content = checked.composer.write(draft, now=place.clock.now())
             (folder / name).write_bytes(content)
             yield name
     except OSError as trouble:
@@ -153,7 +165,7 @@ def _plain(address: str) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c in "@.-_") else "_" for c in address)[:80]
 
 
-def _open(checked: Checked, chosen: Iterable[Recipient], place: Place) -> None:
+def _open(checked: Checked, chosen: Iterable[Pair], place: Place) -> None:
     import webbrowser
 
     from pipeline.cli.folder import draft_of
@@ -161,11 +173,12 @@ def _open(checked: Checked, chosen: Iterable[Recipient], place: Place) -> None:
     from pipeline.store.world import FOLDER
 
     folder = place.root.resolve() / FOLDER / "preview"
-    for recipient in chosen:
-        page = folder / f"{recipient.line:06d}-{recipient.language}.html"
+    for recipient, signatory in chosen:
+        signed = f"-{_plain(signatory.key)}" if signatory is not None else ""
+        page = folder / f"{recipient.line:06d}-{recipient.language}{signed}.html"
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            page.write_text(checked.composer.render(draft_of(recipient)).html, "utf-8")
+            page.write_text(checked.composer.render(draft_of(recipient, signatory=signatory)).html, "utf-8")
         except OSError as trouble:
             raise Unusable(f"{page} cannot be written: {trouble.strerror}") from None
         if not webbrowser.open(page.as_uri()):

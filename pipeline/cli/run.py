@@ -70,7 +70,7 @@ def run_campaign(place: Place, voice: Voice) -> int:
     from pipeline.cli.collecting import collect_replies
     from pipeline.cli.folder import Checked, check_folder, refuse_bad
     from pipeline.cli.forwarding import forward_replies
-    from pipeline.cli.preparing import prepare
+    from pipeline.cli.preparing import prepare, turns_taken
     from pipeline.cli.sending import Sending, Wishes
     from pipeline.cli.suppressions import opened
     from pipeline.cli.unchanged import look
@@ -79,7 +79,7 @@ def run_campaign(place: Place, voice: Voice) -> int:
     from pipeline.store.lock import RunLock
 
     def check() -> Checked:
-        checked = check_folder(place.settings, clock=place.clock)
+        checked = check_folder(place.settings, clock=place.clock, turns=turns_taken(place))
         refuse_bad(checked, skip_bad=False)
         return checked
 

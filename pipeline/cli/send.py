@@ -37,7 +37,7 @@ def send(
     ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option("--only", metavar="ADDR", help="Only to this address; may be given again."),
+        typer.Option("--only", metavar="ADDR", help="Only to, or of, this address; may be given again."),
     ] = None,
     to: Annotated[
         str | None,
@@ -117,6 +117,7 @@ def _send(
 ) -> int:
     """Do what the options ask for; return the exit code."""
     from pipeline.cli.folder import check_folder, refuse_bad
+    from pipeline.cli.preparing import turns_taken
     from pipeline.cli.reading import reading_shown
     from pipeline.cli.sending import Wishes
     from pipeline.cli.telling import tell_problems
@@ -124,7 +125,9 @@ def _send(
 
     def check() -> Checked:
         with reading_shown(voice) as progress:
-            checked = check_folder(place.settings, clock=place.clock, progress=progress)
+            checked = check_folder(
+                place.settings, clock=place.clock, progress=progress, turns=turns_taken(place)
+            )
         refuse_bad(checked, skip_bad=skip_bad)
         if not voice.json:
             tell_problems(checked.problems if voice.chatty else errors(checked.problems))
@@ -220,7 +223,7 @@ def _refuse_unknown(place: Place, world: World, wishes: Wishes) -> None:
     with world.campaign.reading() as connection:
         for key in wishes.only or ():
             if not history.find_letters(connection, key, key):
-                raise Unusable(f"--only: nobody in {place.settings.recipients_file} has the address {key}")
+                raise Unusable(f"--only: there is no letter to or of {key}", "`campaign send` plans letters")
 
 
 def _teller(voice: Voice) -> Any:

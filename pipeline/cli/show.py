@@ -120,8 +120,10 @@ def _lines(story: dict[str, Any], place: Place) -> list[str]:
         return local_moment(value, zone) if value else "-"
 
     why = f": {story['why']}" if story["why"] else ""
+    where = f"{story['language']}, line {story['line']} of the list"
+    by = f"of {story['signatory']} " if story["signatory"] else ""
     lines = [
-        f"letter {story['id']} to {story['email']} ({story['language']}, line {story['line']} of the list)",
+        f"letter {story['id']} {by}to {story['email']} ({where})",
         f"  {story['state']}{why}",
         f"  Message-ID {story['message_id']}",
     ]

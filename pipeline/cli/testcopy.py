@@ -73,9 +73,9 @@ def _copies(place: Place, checked: Checked, me: Address) -> list[tuple[Letter, b
     now = place.clock.now()
     out_ = []
     for number, language in enumerate(sorted(firsts), 1):
-        recipient = firsts[language]
+        recipient, signatory = firsts[language]
         own_id = message_id(f"test.{place.dice.token(12).hex()}", checked.settings.author.address.domain)
-        draft = draft_of(recipient, own_id)._replace(email=me.wire)
+        draft = draft_of(recipient, own_id, signatory=signatory)._replace(email=me.wire)
         content = checked.composer.write(draft, now=now, mark=MARK)
         letter = Letter(
             number, own_id, me.key, me.wire, me.domain, language, "", 0, 0, recipient.line, draft.values

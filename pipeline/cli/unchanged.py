@@ -1,7 +1,7 @@
 """Whether a campaign is as it was when its letters were last brought in line with it.
 
 A send that goes on where another stopped need not read a list of a million rows again. What the letters were
-planned from - campaign.toml, the list, the templates, the files they carry - is remembered in the store, in
+planned from - campaign.toml, the lists, the templates, the files they carry - is remembered in the store, in
 the transaction of the planning, by what the file system says of each file: device, inode, size, and the times
 of change. If all of it is the same, the letters are in line, and there was no error then.
 
@@ -96,10 +96,12 @@ def looked_at(place: Place) -> Files:
 
 
 def _files(place: Place) -> list[Path]:
-    """Return campaign.toml, the list and the templates."""
+    """Return campaign.toml, the lists and the templates."""
     settings = place.settings
-    templates = sorted(path for path in (settings.root / TEMPLATES).rglob("*") if path.is_file())
-    return [settings.root / CONFIG, settings.root / settings.recipients_file, *templates]
+    root, signed = settings.root, settings.root / settings.signing.file
+    templates = sorted(path for path in (root / TEMPLATES).rglob("*") if path.is_file())
+    lists = [root / settings.recipients_file, *([signed] if signed.exists() else [])]
+    return [root / CONFIG, *lists, *templates]
 
 
 def remember(place: Place, connection: Connection, found: Found) -> None:

@@ -32,6 +32,7 @@ from pipeline.config.model import (
     RelayTable,
     RepliesTable,
     RetryTable,
+    SignatoriesTable,
     StoreTable,
     Table,
 )
@@ -44,6 +45,7 @@ from pipeline.delivery.retry import parse_expires
 from pipeline.errors import BadInput, Unusable
 from pipeline.mail.address import AddressFault, parse_address
 from pipeline.problem import Problem, Severity, errors, visible
+from pipeline.recipients.signatories import Signing
 from pipeline.replies.account import Account, Afterwards, MailboxKind
 
 FILE = "campaign.toml"
@@ -150,6 +152,7 @@ class _Reader:
     def settings(self, root: Path) -> Settings | None:
         campaign = self._table("campaign", CampaignTable)
         recipients = self._table("recipients", RecipientsTable)
+        signatories = self._table("signatories", SignatoriesTable)
         relay = self._table("relay", RelayTable)
         limits = self._table("limits", LimitsTable)
         retry = self._table("retry", RetryTable)
@@ -161,6 +164,8 @@ class _Reader:
         if replies:
             self._check_replies(replies)
         if not (campaign and recipients and relay and limits and retry and replies and store):
+            return None
+        if signatories is None:
             return None
         zone = campaign.timezone
         command = relay.password_command
@@ -180,6 +185,15 @@ class _Reader:
             recipients_file=recipients.file,
             encoding=recipients.encoding,
             delimiter=recipients.delimiter,
+            signing=Signing(
+                file=signatories.file,
+                named="file" in signatories.model_fields_set,
+                encoding=signatories.encoding,
+                delimiter=signatories.delimiter,
+                rule=signatories.rule,
+                from_name=signatories.from_name,
+                reply_to=signatories.reply_to,
+            ),
             relay=_relay(relay, root),
             password_file=_below(root, relay.password_file),
             password_command=command or (),

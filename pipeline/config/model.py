@@ -35,6 +35,7 @@ from pipeline.delivery.relay import (
 )
 from pipeline.delivery.retry import DEFAULT_SCHEDULE, Schedule, parse_schedule
 from pipeline.mail.address import Mailbox, parse_mailbox
+from pipeline.recipients.signatories import DEFAULT_FILE, DEFAULT_FROM_NAME, ReplyTo, Rule
 from pipeline.replies.account import DEFAULT_MAIL_BYTES, After, MailboxAddress, parse_after, parse_mailbox_url
 
 
@@ -138,6 +139,41 @@ class RecipientsTable(Table):
     )
     delimiter: Annotated[str, from_text(values.delimiter)] = setting(
         '"," or ";" or "TAB"; "auto": as the header line has it', "auto", sample='"auto"'
+    )
+
+
+class SignatoriesTable(Table):
+    """In whose names letters are written. Without a signatories.csv the campaign writes in its own name."""
+
+    file: Annotated[str, from_text(values.path)] = setting(
+        "a row for each signatory; without such a file the campaign itself writes",
+        DEFAULT_FILE,
+        sample='"signatories.csv"',
+        init=False,
+    )
+    encoding: Annotated[str, from_text(values.encoding)] = setting(
+        '"windows-1251" and the like, if a spreadsheet saved it so', "utf-8", sample='"utf-8"', init=False
+    )
+    delimiter: Annotated[str, from_text(values.delimiter)] = setting(
+        '"," or ";" or "TAB"; "auto": as the header line has it', "auto", sample='"auto"', init=False
+    )
+    rule: Annotated[Rule, Field(strict=False)] = setting(
+        'who writes to whom: "all", those of the same "country" or "language", "round-robin": one each',
+        Rule.ALL,
+        sample='"all"',
+        init=False,
+    )
+    from_name: Annotated[str, from_text(values.from_name)] = setting(
+        "the name in From; its address stays the campaign's",
+        DEFAULT_FROM_NAME,
+        sample='"{name} via {author}"',
+        init=False,
+    )
+    reply_to: Annotated[ReplyTo, Field(strict=False)] = setting(
+        'where answers go: "campaign", or "signatory", which the program then does not see',
+        ReplyTo.CAMPAIGN,
+        sample='"campaign"',
+        init=False,
     )
 
 
@@ -299,6 +335,7 @@ class StoreTable(Table):
 TABLES: dict[str, type[Table]] = {
     "campaign": CampaignTable,
     "recipients": RecipientsTable,
+    "signatories": SignatoriesTable,
     "relay": RelayTable,
     "limits": LimitsTable,
     "retry": RetryTable,

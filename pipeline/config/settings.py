@@ -17,6 +17,7 @@ from pipeline.delivery.relay import Relay
 from pipeline.delivery.retry import Schedule
 from pipeline.mail.address import Mailbox
 from pipeline.problem import Problem
+from pipeline.recipients.signatories import Signing
 from pipeline.replies.account import Account
 
 
@@ -44,6 +45,7 @@ class Settings:
     recipients_file: str
     encoding: str  # of the list: a Python codec
     delimiter: str  # "auto", ",", ";" or TAB
+    signing: Signing  # in whose names letters are written
     relay: Relay
     password_file: Path | None
     password_command: tuple[str, ...]  # empty: none

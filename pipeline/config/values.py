@@ -146,6 +146,15 @@ def path(text: str) -> str:
     return text
 
 
+def from_name(text: str) -> str:
+    said = line(text)
+    if "{name}" not in said or re.search(r"[{}]", said.replace("{name}", "").replace("{author}", "")):
+        raise ValueError('must hold {name}, and may hold {author}\n"{name} via {author}"')
+    if re.search(r"[@<>]", said):
+        raise ValueError('is a name and holds no address\n"{name} via {author}"')
+    return said
+
+
 def attachment(text: str) -> str:
     below = PurePosixPath(path(text).replace("\\", "/"))
     if below.is_absolute() or ".." in below.parts or re.match(r"[A-Za-z]:", text):

@@ -28,8 +28,11 @@ from pipeline.letters.templates import Rendered, TemplateFault, Templates
 from pipeline.mail import headers
 from pipeline.mail.address import Mailbox
 from pipeline.problem import Problem
+from pipeline.recipients.signatories import ReplyTo, Signing
 
 COMPARED = 5  # letters in a language that `check` writes both ways
+MOST_SIGNED = 20_000  # beginnings of letterheads that are kept, one for each signatory
+_WHO_SIGNS = ("signatory.name", "signatory.author_name", "signatory.email", "signatory.from")
 
 # names, and the row's line for messages
 FindAttachments = Callable[[Sequence[str], int], Sequence[Attachment]]
@@ -44,7 +47,10 @@ class NotAttachable(Exception):
 
 
 class Draft(NamedTuple):
-    """What a letter is made from: its row, and what is fixed about it."""
+    """What a letter is made from: its row, and what is fixed about it.
+
+    In ``values`` a signatory's columns stand beside the recipient's, as "signatory.name" and so on.
+    """
 
     values: Mapping[str, str]
     language: str
@@ -58,6 +64,7 @@ class _Kept:
     """What a composer has made: letterheads by language and SMTPUTF8, the last second's Date."""
 
     heads: dict[tuple[str, bool], Letterhead | None] = field(default_factory=dict)
+    signed: dict[tuple[object, ...], tuple[bytes, bytes] | None] = field(default_factory=dict)
     compared: Counter[str] = field(default_factory=Counter)  # letters written both ways, by language
     differs: bool = False  # they were not the same
     second: datetime = datetime(1, 1, 1, tzinfo=UTC)
@@ -77,6 +84,7 @@ class Composer:
     list_file: str
     always_attached: tuple[str, ...] = ()
     mailing: str = ""  # the name of a mailing list; letters to officials belong to none
+    signing: Signing | None = None  # None: the campaign writes in its own name
     _kept: _Kept = field(default_factory=_Kept, init=False, repr=False, compare=False)
 
     def __call__(self, letter: Letter, eightbit: bool) -> Composed:
@@ -191,7 +199,22 @@ class Composer:
                 {}, draft.language, "é@example.org" if key[1] else "e@example.org", 0, "<i@example.org>"
             )
             self._kept.heads[key] = Letterhead.of(self._head(nobody, "x", self.clock.now()))
-        return self._kept.heads[key]
+        found = self._kept.heads[key]
+        return self._signed(draft, found) if found and self.signing is not None else found
+
+    def _signed(self, draft: Draft, common: Letterhead) -> Letterhead | None:
+        """Return the letterhead with the draft's signatory in it; what is theirs is made once."""
+        key = common.utf8, *(draft.values.get(name, "") for name in _WHO_SIGNS)
+        if key not in self._kept.signed:
+            if len(self._kept.signed) >= MOST_SIGNED:
+                self._kept.signed.clear()
+            values = {name: draft.values[name] for name in _WHO_SIGNS if name in draft.values}
+            to = "é@example.org" if common.utf8 else "e@example.org"
+            own = self._head(Draft(values, "en", to, 0, "<i@example.org>"), "x", self.clock.now())
+            made = Letterhead.of(own)
+            self._kept.signed[key] = made.signed if made else None
+        signed = self._kept.signed[key]
+        return common.signed_by(signed) if signed else None
 
     def _entry(self, draft: Draft, subject: str, date: bytes) -> Entry:
         unsubscribe = self._unsubscribe(draft) if self.mailing else b""
@@ -207,17 +230,34 @@ class Composer:
             self._kept.second = second
         return self._kept.date
 
+    def author_of(self, values: Mapping[str, str]) -> tuple[str, str]:
+        """Return name and address in From: the address stays the campaign's, whoever signs."""
+        name = values.get("signatory.author_name") or values.get("signatory.name", "")
+        if self.signing is None or not name:
+            return self.author.name, self.author.address.wire
+        own = self.author.name or self.author.address.domain_shown
+        shown = self.signing.from_name.replace("{author}", own).replace("{name}", name)
+        return shown, values.get("signatory.from") or self.author.address.wire
+
+    def reply_to_of(self, values: Mapping[str, str]) -> tuple[str, str] | None:
+        """Return name and address in Reply-To; None where there is none."""
+        theirs = values.get("signatory.email", "")
+        if theirs and self.signing is not None and self.signing.reply_to is ReplyTo.SIGNATORY:
+            return values.get("signatory.author_name") or values.get("signatory.name", ""), theirs
+        return (self.reply_to.name, self.reply_to.address.wire) if self.reply_to else None
+
     def _head(self, draft: Draft, subject: str, now: datetime) -> Head:
+        author_name, author = self.author_of(draft.values)
         return Head(
-            author_name=self.author.name,
-            author=self.author.address.wire,
+            author_name=author_name,
+            author=author,
             to_name=draft.values.get("name", ""),
             to=draft.email,
             subject=subject,
             message_id=draft.message_id,
             date=now.astimezone(self.zone),
             language=draft.language,
-            reply_to=(self.reply_to.name, self.reply_to.address.wire) if self.reply_to else None,
+            reply_to=self.reply_to_of(draft.values),
             extra=self._list_fields(draft) if self.mailing else (),
             smtputf8=not draft.email.isascii(),
         )

@@ -1,4 +1,4 @@
-"""Rows become letters: identity, and the Message-ID that is fixed for life.
+"""Pairs of a recipient and a signatory become letters: identity, and the Message-ID that is fixed for life.
 
 Pure. The identity of a letter is (campaign key, round, signatory key, recipient key); its Message-ID is
 derived from that identity and the store's secret, so a restored backup that sends a letter again gives it the
@@ -14,14 +14,14 @@ from typing import NamedTuple
 
 from pipeline.mail.identity import base32, message_id
 from pipeline.recipients.cells import Cells
-from pipeline.recipients.rows import Recipient
+from pipeline.recipients.pairing import Pair
 
 FIRST_ROUND = 0
 CAMPAIGN_ITSELF = ""  # the signatory key when the campaign writes in its own name
 
 
 class PlannedLetter(NamedTuple):
-    """What the store needs of a row: its identity, and what today's letter is made from."""
+    """What the store needs of a pair: its identity, and what today's letter is made from."""
 
     recipient: str
     message_id: str
@@ -30,27 +30,33 @@ class PlannedLetter(NamedTuple):
     language: str
     timezone: str
     line: int
-    row: str  # JSON
+    row: str  # JSON: the recipient's cells, and the signatory's under "signatory.name" and so on
+    signatory: str = CAMPAIGN_ITSELF
 
 
 def plan_letters(
-    recipients: Iterable[Recipient], *, campaign: str, author_domain: str, secret: bytes
+    pairs: Iterable[Pair], *, campaign: str, author_domain: str, secret: bytes
 ) -> Iterator[PlannedLetter]:
-    """Yield a planned letter for each recipient, in order; ``secret`` is the store's, at least 16 octets."""
+    """Yield a planned letter for each pair, in order; ``secret`` is the store's, at least 16 octets."""
     encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-    for recipient in recipients:
+    for recipient, signatory in pairs:
         key = recipient.address.key
+        signed_by = signatory.key if signatory is not None else CAMPAIGN_ITSELF
+        cells = _cells(recipient.values)
+        if signatory is not None:
+            cells |= signatory.values
         yield PlannedLetter(
             recipient=key,
             message_id=message_id(
-                _local_part(campaign, FIRST_ROUND, CAMPAIGN_ITSELF, key, secret=secret), author_domain
+                _local_part(campaign, FIRST_ROUND, signed_by, key, secret=secret), author_domain
             ),
             email=recipient.address.wire,
             domain=recipient.address.domain,
             language=recipient.language,
             timezone=recipient.timezone,
             line=recipient.line,
-            row=encoder.encode(_cells(recipient.values)),
+            row=encoder.encode(cells),
+            signatory=signed_by,
         )
 
 

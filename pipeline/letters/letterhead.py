@@ -54,7 +54,7 @@ class Entry(NamedTuple):
 class Letterhead:
     """The fields that letters have in common: pieces, between which the open ones stand."""
 
-    pieces: tuple[bytes, ...]
+    pieces: tuple[bytes, ...]  # From stands in the first, Reply-To in the second
     expected: re.Pattern[bytes]  # a header with just these fields
     utf8: bool
 
@@ -75,6 +75,15 @@ class Letterhead:
                 pieces[-1] += line
         names = [*(name for name, _ in fields), "Content-Type"]
         return cls(tuple(pieces), _expected(names), head.smtputf8)
+
+    @property
+    def signed(self) -> tuple[bytes, bytes]:
+        """What differs from signatory to signatory."""
+        return self.pieces[0], self.pieces[1]
+
+    def signed_by(self, signed: tuple[bytes, bytes]) -> Letterhead:
+        """Return the letterhead of letters that are alike but for who signs them."""
+        return Letterhead((*signed, *self.pieces[2:]), self.expected, self.utf8)
 
     def fits(self, entry: Entry) -> bool:
         """Say whether the header can be written for sure, without writing it."""

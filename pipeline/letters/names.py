@@ -69,13 +69,14 @@ _STATEMENTS: dict[type[nodes.Node], str] = {
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The names a template may use: the list's columns, the campaign's keys, the facts, and ``own`` bare
-    names."""
+    """The names a template may use: the list's columns, the campaign's keys, the facts, ``own`` bare names,
+    and those of a signatory; None where the campaign writes in its own name."""
 
     columns: tuple[str, ...]
     campaign: Mapping[str, str]
     facts: Mapping[str, Any]
     own: frozenset[str] = frozenset()
+    signatory: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +149,16 @@ class _Walk:
         return True
 
     def _resolve(self, scope: str, keys: list[str], line: int, *, printed: bool) -> None:
-        if scope == SIGNATORY:
-            hint = "write the name into the template, or use campaign.name"
-            self._report(line, rf"\b{SIGNATORY}\b", "no-signatory", "letters have no signatories yet", hint)
+        if scope == SIGNATORY and self.known.signatory is None:
+            hint = "write signatories.csv, or take campaign.author for the name under the letter"
+            message = "the campaign writes in its own name: there is no signatories.csv"
+            self._report(line, rf"\b{SIGNATORY}\b", "no-signatory", message, hint)
             return
         table: Any = {
             RECIPIENT: dict.fromkeys(self.known.columns, ""),
             CAMPAIGN: self.known.campaign,
             FACTS: self.known.facts,
+            SIGNATORY: dict.fromkeys(self.known.signatory or (), ""),
         }[scope]
         path = scope
         if scope == FACTS and keys:
@@ -182,13 +185,15 @@ class _Walk:
     def _unknown_key(self, path: str, key: str, table: Mapping[str, Any], line: int) -> None:
         if path == RECIPIENT:
             code, what = "unknown-column", f'the list has no column "{key}"'
+        elif path == SIGNATORY:
+            code, what = "unknown-signatory-column", f'signatories.csv has no column "{key}"'
         elif path.startswith(FACTS):
             code, what = "unknown-fact", f'facts.toml has no "{f"{path}.{key}".removeprefix("facts.")}"'
         else:
             code, what = "unknown-name", f'{path} has no "{key}"'
         near = get_close_matches(key, list(table), n=1)
         names = ", ".join(list(table)[:12]) or "none"
-        kind = "the columns are" if path == RECIPIENT else "there are"
+        kind = "the columns are" if path in (RECIPIENT, SIGNATORY) else "there are"
         hint = f"did you mean {path}.{near[0]}?" if near else f"{kind}: {names}"
         if path == FACTS and not table:
             hint = f'write it into templates/facts.toml: {key} = "..."'
@@ -196,7 +201,8 @@ class _Walk:
 
     def _name(self, node: nodes.Name) -> None:
         if node.name in _SCOPES:
-            names = list(self.known.columns) if node.name == RECIPIENT else []
+            tables = {RECIPIENT: self.known.columns, SIGNATORY: self.known.signatory or ()}
+            names = tables.get(node.name, ())
             hint = f"say which value: {node.name}.{names[0] if names else '…'}"
             pattern = rf"\b{node.name}\b(?!\s*[.\[])"
             self._report(node.lineno, pattern, "not-words", f"{node.name} is a table, not a value", hint)
@@ -233,6 +239,7 @@ class _Walk:
             RECIPIENT: self.known.columns,
             FACTS: self.known.facts,
             CAMPAIGN: self.known.campaign,
+            SIGNATORY: self.known.signatory or (),
         }
         for scope, keys in tables.items():
             if name in keys:

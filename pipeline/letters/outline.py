@@ -3,7 +3,9 @@
 A template that does nothing with a recipient's columns but print them (`{{ recipient.name }}`: no condition,
 filter, loop or other expression looks at one) comes out alike for every row but for the values. It is
 rendered with marks for values, once, and what comes out is its `Outline`: subject and preheader with gaps,
-the body's Markdown, and which column goes into which gap. Jinja need not run for its letters any more.
+the body's Markdown, and which column goes into which gap. Jinja need not run for its letters any more. A
+signatory's columns are columns like the recipient's, named "signatory.name" and so on; what keeps its lines
+(`APART`) has a gap for each, so there is an outline for each `shape`.
 
 Contract: `Outline.fill` gives what rendering gives, or None for a row it cannot vouch for: a column missing
 or empty, control characters, two spaces together, a value that is not text, a line that becomes too long.
@@ -19,13 +21,16 @@ from typing import NamedTuple
 from jinja2 import nodes
 
 from pipeline.letters.direction import isolated
-from pipeline.letters.names import RECIPIENT
+from pipeline.letters.names import RECIPIENT, SIGNATORY
 from pipeline.letters.splice import Gaps
 
 LONGEST_SUBJECT = 400  # characters
 LINE_BREAK = re.compile(r"[\n\r\v\f\x85\u2028\u2029]")
 MARKS = ("\ue000", "\ue001")  # what stands for values is tried with both: a text may hold one itself
 
+APART = (f"{SIGNATORY}.words", f"{SIGNATORY}.names")  # columns that keep their lines and paragraphs
+
+_BREAKS = re.compile("\n+")
 _ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|  ")
 
 
@@ -48,11 +53,14 @@ class Outline:
     markdown: str
     filling: tuple[int | str, ...]
     rtl: bool = False  # values of the body are isolated
+    apart: tuple[str, ...] = ()  # their lines follow behind the columns
 
     def fill(self, recipient: Mapping[str, str]) -> Words | None:
         """Return the words for one recipient (column -> cell); None where they must be rendered."""
         try:
             cells = [recipient[column].strip() for column in self.columns]
+            for column in self.apart:
+                cells += parts_of(recipient[column])
             together = "|".join(cells)
         except (KeyError, AttributeError, TypeError):
             return None
@@ -70,18 +78,33 @@ class Outline:
         return Words(subject, preheader, self.markdown, values)  # type: ignore[arg-type]
 
 
+def shape(text: str) -> tuple[str, ...]:
+    """Return what stands between the lines of a text that is set apart."""
+    return tuple(_BREAKS.findall(text.strip())) if "\n" in text else ()
+
+
+def parts_of(text: str) -> list[str]:
+    """Return the lines of a text that is set apart."""
+    return [part.strip() for part in _BREAKS.split(text.strip())]
+
+
 def printed_columns(tree: nodes.Template) -> frozenset[str] | None:
-    """Return the recipient's columns that a template prints; None where it does anything else with one."""
+    """Return the columns that a template prints; None where it does anything else with one."""
     printed: list[str] = []
     for output in tree.find_all(nodes.Output):
         printed += filter(None, map(_column, output.nodes))
-    uses = sum(name.name == RECIPIENT for name in tree.find_all(nodes.Name))
+    uses = sum(name.name in (RECIPIENT, SIGNATORY) for name in tree.find_all(nodes.Name))
     return frozenset(printed) if uses == len(printed) else None
 
 
-def marked(columns: Sequence[str], mark: str) -> dict[str, str]:
-    """Return a row of marks, one for each column."""
-    return {column: f"{mark}{number}{mark}" for number, column in enumerate(columns)}
+def marked(columns: Sequence[str], shapes: Mapping[str, Sequence[str]], mark: str) -> dict[str, str]:
+    """Return a row of marks, one for each column, and for those with ``shapes`` one for each line."""
+    row = {column: f"{mark}{number}{mark}" for number, column in enumerate(columns)}
+    number = len(columns)
+    for column, breaks in shapes.items():
+        row[column] = "".join(f"{mark}{number + turn}{mark}{one}" for turn, one in enumerate((*breaks, "")))
+        number += len(breaks) + 1
+    return row
 
 
 def line_with_gaps(text: str, mark: str) -> Gaps | None:
@@ -108,8 +131,11 @@ def _column(node: nodes.Node) -> str:
     """Return the column that an expression is, and nothing but; else an empty text."""
     if isinstance(node, (nodes.Getattr, nodes.Getitem)) and isinstance(node.node, nodes.Name):
         key = nodes.Const(node.attr) if isinstance(node, nodes.Getattr) else node.arg
-        if node.node.name == RECIPIENT and isinstance(key, nodes.Const) and isinstance(key.value, str):
-            return key.value
+        if isinstance(key, nodes.Const) and isinstance(key.value, str):
+            if node.node.name == RECIPIENT:
+                return key.value
+            if node.node.name == SIGNATORY:
+                return f"{SIGNATORY}.{key.value}"
     return ""
 
 

@@ -27,8 +27,9 @@ from pipeline.letters.facts import SALUTATION, Facts
 from pipeline.letters.frame import BODY_MARK, PREHEADER_MARK, SUBJECT_MARK, Frame
 from pipeline.letters.frontmatter import FrontMatter
 from pipeline.letters.markdown import Body
-from pipeline.letters.names import CAMPAIGN, FACTS, RECIPIENT, Use
+from pipeline.letters.names import CAMPAIGN, FACTS, RECIPIENT, SIGNATORY, Use
 from pipeline.letters.outline import (
+    APART,
     LINE_BREAK,
     LONGEST_SUBJECT,
     MARKS,
@@ -37,12 +38,24 @@ from pipeline.letters.outline import (
     filling,
     line_with_gaps,
     marked,
+    shape,
 )
-from pipeline.letters.sandbox import LARGEST_TEXT, SECONDS, STATE, State, Table, Trouble, time_limit
+from pipeline.letters.sandbox import (
+    LARGEST_TEXT,
+    SECONDS,
+    STATE,
+    Paragraphs,
+    State,
+    Table,
+    Trouble,
+    set_apart,
+    time_limit,
+)
 from pipeline.letters.source import Source
 from pipeline.letters.splice import Plans
 from pipeline.problem import Problem, visible
 
+MOST_OUTLINES = 256
 MOST_CASTS = 16  # bodies kept ready for values
 MOST_MADE = 4 * MOST_CASTS  # of one language; then its texts differ too much for casts to be of use
 
@@ -137,6 +150,35 @@ class LetterTemplate:
             preheader = _one_line(self.preheader, self.preheader.run(names, row), "preheader", row)
         return subject, preheader
 
+    def markdown(self, names: Mapping[str, Any], row: tuple[str, int]) -> str:
+        """Return the body as it comes out of Jinja. Raises TemplateFault."""
+        return set_apart(self.body.run(names, row))
+
+    @property
+    def prints(self) -> frozenset[str] | None:
+        """The columns that are printed, where nothing else is done with any; else None."""
+        found = [piece.prints for piece in (self.subject, self.preheader, self.body) if piece]
+        return frozenset[str]().union(*filter(None, found)) if None not in found else None
+
+
+class _Signed(Mapping[str, str]):
+    """A signatory's columns in a letter's row, where their names begin with "signatory."."""
+
+    __slots__ = ("_row",)
+
+    def __init__(self, row: Mapping[str, str]) -> None:
+        self._row = row
+
+    def __getitem__(self, key: str) -> str:
+        name = f"{SIGNATORY}.{key}"
+        return Paragraphs(self._row[name]) if name in APART else self._row[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.partition(".")[2] for name in self._row if name.startswith(f"{SIGNATORY}."))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
 
 class Templates:
     """All letters of a campaign, ready to be rendered."""
@@ -156,7 +198,8 @@ class Templates:
         self._shared: dict[str, dict[str, Any]] = {}  # names that are the same for all letters in a language
         self._plans = {"ltr": Plans(), "rtl": Plans(rtl=True)}
         self._frames: dict[tuple[str, bool], Frame] = {}
-        self._outlines: dict[str, Outline | None] = {}
+        self._outlines: dict[object, Outline | None] = {}
+        self._apart = {language: _apart(letter) for language, letter in letters.items()}
         self._casts: dict[tuple[str, str, bool], Cast] = {}
         self._made: Counter[str] = Counter()  # casts, by language
         self._uncast: set[str] = set()  # languages whose letters are all rendered
@@ -189,9 +232,13 @@ class Templates:
         if letter is None or language in self._uncast:
             return None
         recipient = self._addressed(language, recipient)
-        if language not in self._outlines:
-            self._outlines[language] = self._outline(letter, language)
-        outline = self._outlines[language]
+        shapes = {column: shape(recipient.get(column, "")) for column in self._apart[language]}
+        key = (language, *shapes.values()) if shapes else language
+        if key not in self._outlines:
+            if len(self._outlines) >= MOST_OUTLINES:
+                self._outlines.clear()
+            self._outlines[key] = self._outline(letter, language, shapes)
+        outline = self._outlines[key]
         words = outline.fill(recipient) if outline else self._printed(letter, language, recipient, row)
         if words is None:
             return None
@@ -232,7 +279,7 @@ class Templates:
     ) -> Rendered:
         names, state = self._names(language, recipient)
         subject, preheader = letter.lines(names, row)
-        body = self._body(letter.body, letter.body.run(names, row), state, row)
+        body = self._body(letter.body, letter.markdown(names, row), state, row)
         html = self._frame(language, preheader, names, row).fill(body.html.strip("\n"), subject, preheader)
         if html is None or len(html) > LARGEST_TEXT:
             html = self._page.run(
@@ -245,8 +292,11 @@ class Templates:
             facts = Table(FACTS, self.facts.in_language(language))
             self._shared[language] = {CAMPAIGN: self._campaign, FACTS: facts}
         state = State(language=language, rtl=direction(language) == "rtl")
-        shared = self._shared[language]
-        return {**shared, RECIPIENT: Table(RECIPIENT, recipient, "column"), STATE: state}, state
+        own = {
+            RECIPIENT: Table(RECIPIENT, recipient, "column"),
+            SIGNATORY: Table(SIGNATORY, _Signed(recipient)),
+        }
+        return {**self._shared[language], **own, STATE: state}, state
 
     def _printed(
         self, letter: LetterTemplate, language: str, recipient: Mapping[str, str], row: tuple[str, int]
@@ -256,35 +306,36 @@ class Templates:
         try:
             with time_limit(SECONDS):
                 subject, preheader = letter.lines(names, row)
-                markdown = letter.body.run(names, row)
+                markdown = letter.markdown(names, row)
         except Trouble as trouble:
             raise letter.body.fault(trouble, row) from None
         if any(value != value.strip() for value in state.values):
             return None
         return Words(subject, preheader, markdown, state.values)
 
-    def _outline(self, letter: LetterTemplate, language: str) -> Outline | None:
+    def _outline(self, letter: LetterTemplate, language: str, shapes: Mapping[str, Any]) -> Outline | None:
         """Return the letter with gaps; None where it depends on the row in other ways."""
-        first, second = (self._marked_outline(letter, language, mark) for mark in MARKS)
+        first, second = (self._marked_outline(letter, language, shapes, mark) for mark in MARKS)
         return first if first == second else None
 
-    def _marked_outline(self, letter: LetterTemplate, language: str, mark: str) -> Outline | None:
-        printed = [piece.prints for piece in (letter.subject, letter.preheader, letter.body) if piece]
-        if None in printed:
+    def _marked_outline(
+        self, letter: LetterTemplate, language: str, shapes: Mapping[str, Any], mark: str
+    ) -> Outline | None:
+        if letter.prints is None:
             return None
-        columns = tuple(sorted(frozenset[str]().union(*filter(None, printed))))
-        names, state = self._names(language, marked(columns, mark))
+        columns = tuple(sorted(letter.prints - shapes.keys()))
+        names, state = self._names(language, marked(columns, shapes, mark))
         try:
             with time_limit(SECONDS):
                 lines = letter.lines(names, ("", 0))
-                markdown = letter.body.run(names, ("", 0))
+                markdown = letter.markdown(names, ("", 0))
         except (TemplateFault, Trouble):
             return None
         subject, preheader = (line_with_gaps(line, mark) for line in lines)
         filled = filling(state.values, mark)
         if subject is None or filled is None or bool(preheader) != bool(letter.preheader):
             return None
-        return Outline(columns, subject, preheader, markdown, filled, state.rtl)
+        return Outline(columns, subject, preheader, markdown, filled, state.rtl, tuple(shapes))
 
     def _newly_cast(self, language: str, words: Words, row: tuple[str, int]) -> tuple[Words, Cast] | None:
         """Cast a body that was not met before; for a language that has one without a cast, none is tried any
@@ -332,6 +383,11 @@ class Templates:
         message = f'no letter in the language "{visible(language, limit=20)}"'
         hint = f"templates exist for: {', '.join(self.languages) or 'no language'}"
         return Problem(row[0], row[1], 0, "no-template", message, hint)
+
+
+def _apart(letter: LetterTemplate) -> tuple[str, ...]:
+    """Return the columns that a letter prints and that keep their lines."""
+    return tuple(column for column in APART if letter.prints and column in letter.prints)
 
 
 def _page_names(

@@ -47,6 +47,9 @@ STATE = "(state)"  # a name no template can write
 
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 _SPACE = re.compile(r"[ \t\r\n\v\f\x85\u2028\u2029]+")
+_BREAKS = re.compile("(\n+)")  # between the parts of `Paragraphs`
+_PARAGRAPH, _LINE = "\x1c", "\x1d"  # stand for them until `set_apart`; no template holds one
+_BEFORE = re.compile(r"[ \t>]*(?:(?:[-*+]|[0-9]{1,9}[.)]) +)?")
 
 _TEXT_METHODS = frozenset({"upper", "lower", "title", "capitalize", "strip", "lstrip", "rstrip"})
 _QUESTIONS = frozenset({"startswith", "endswith", "isdigit", "isalpha", "isupper", "islower"})
@@ -113,6 +116,12 @@ class Worded(str):
         worded = super().__new__(cls, text.strip())
         worded.words, worded.path = words, path
         return worded
+
+
+class Paragraphs(str):
+    """A text of several lines or paragraphs, which a body keeps."""
+
+    __slots__ = ()
 
 
 class Table:
@@ -257,17 +266,43 @@ def placed(context: Context, value: Any) -> str:
     """
     if type(value) is int and value >= 0:
         return str(value)
+    state: State = context.parent[STATE]
     text = spoken(value)
+    if type(value) is Paragraphs and "\n" in text:
+        parts = _BREAKS.split(text)
+        parts[1::2] = [_LINE if between == "\n" else _PARAGRAPH for between in parts[1::2]]
+        parts[::2] = [_placed(state, part.strip()) for part in parts[::2]]
+        return "".join(parts)
+    return _placed(state, text)
+
+
+def _placed(state: State, text: str) -> str:
     if "  " in text or not text.isprintable():
         text = _SPACE.sub(" ", text)
     if not text:
         return ""
-    state: State = context.parent[STATE]
     values = state.values
     if len(values) >= MOST_VALUES:
         raise Trouble("too-large", f"the letter prints more than {MOST_VALUES:,} values")
     values.append(isolated(text) if state.rtl else text)
     return chr(PLACE + len(values) - 1)
+
+
+def set_apart(markdown: str) -> str:
+    """Return what a body printed with the lines and paragraphs of its `Paragraphs` where they belong.
+
+    They stay in the quotation or the point of a list that they begin in.
+    """
+    if _PARAGRAPH not in markdown and _LINE not in markdown:
+        return markdown
+    lines = markdown.split("\n")
+    for number, line in enumerate(lines):
+        if _PARAGRAPH in line or _LINE in line:
+            found = _BEFORE.match(line)
+            before = re.sub(r"[^> ]", " ", found[0]) if found else ""
+            paragraph = f"\n{before.rstrip()}\n{before}"
+            lines[number] = line.replace(_PARAGRAPH, paragraph).replace(_LINE, f"\\\n{before}")
+    return "\n".join(lines)
 
 
 @pass_context
@@ -327,7 +362,9 @@ def _wrapped(value: Any, path: str, name: str) -> Any:
         seen = text.isprintable() or any(
             character.isprintable() and not character.isspace() for character in text
         )
-        return text if text and seen else Empty(name or getattr(value, "path", path), path)
+        if not text or not seen:
+            return Empty(name or getattr(value, "path", path), path)
+        return Paragraphs(text) if type(value) is Paragraphs else text
     if isinstance(value, Mapping):
         return Table(path, value)
     if isinstance(value, list):

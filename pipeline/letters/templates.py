@@ -6,8 +6,8 @@
     templates/layout.html            the page round the HTML (a plain one is built in)
 
 `compile_templates` finds everything that can be known without a recipient, all at once: syntax, names of
-columns and facts, missing languages. Names are scoped, never bare: recipient.x, campaign.x, facts.x. What it
-returns fills them in (`rendering`).
+columns and facts, missing languages. Names are scoped, never bare: recipient.x, signatory.x, campaign.x,
+facts.x. What it returns fills them in (`rendering`).
 
 Pure: files come in as texts. Jinja is bounded and short-listed in `sandbox`, Markdown is read in `markdown`.
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from jinja2 import Template, TemplateSyntaxError, nodes
@@ -67,14 +67,17 @@ def compile_templates(
     columns: Collection[str],
     campaign: Mapping[str, str],
     languages: Sequence[str],
+    signatory: Collection[str] | None = None,
 ) -> tuple[Templates, list[Problem]]:
     """Compile the templates of a campaign and return them with everything that is wrong with them.
 
     ``sources`` maps file names relative to the campaign ("templates/letter.en.md") to their text;
     ``columns`` are those of the list, ``campaign`` the values of campaign.x, ``languages`` those that
-    letters are written in. A letter with an error is not among what can be rendered.
+    letters are written in, ``signatory`` the names of signatory.x (None: there are no signatories). A
+    letter with an error is not among what can be rendered.
     """
-    compiler = _Compiler(columns=tuple(columns), campaign=dict(campaign))
+    signed = tuple(signatory) if signatory is not None else None
+    compiler = _Compiler(Known(tuple(columns), dict(campaign), {}, signatory=signed))
     try:
         with time_limit(COMPILE_SECONDS):
             templates = compiler.compile(sources, languages)
@@ -97,9 +100,9 @@ class _Shared:
 class _Compiler:
     """Reads sources and gathers problems."""
 
-    def __init__(self, *, columns: tuple[str, ...], campaign: dict[str, str]) -> None:
+    def __init__(self, known: Known) -> None:
         self.problems: list[Problem] = []
-        self._known = Known(columns, campaign, {})
+        self._known = known
         self._shelf = Shelf()
         self._lines = Sandbox(finalize=plain, filters=FILTERS)
         self._bodies = Sandbox(finalize=placed, filters=FILTERS, shelf=self._shelf)
@@ -187,7 +190,7 @@ class _Compiler:
         columns = self._known.columns
         if self._facts.salutations and shared_facts.SALUTATION not in columns:
             columns = (*columns, shared_facts.SALUTATION)
-        self._known = Known(columns, self._known.campaign, self._facts.entries)
+        self._known = replace(self._known, columns=columns, facts=self._facts.entries)
 
     def _letter(self, source: Source) -> LetterTemplate | None:
         matter, problems = read_front_matter(source)
@@ -299,7 +302,7 @@ class _Compiler:
 
         ``parts``: it may extend and include others.
         """
-        known = Known(self._known.columns, self._known.campaign, self._known.facts, own)
+        known = replace(self._known, own=own)
         try:
             tree = sandbox.parse(text)
             problems, uses = check_names(

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from pipeline.problem import visible
 
@@ -47,11 +48,29 @@ _ALIASES = {
 _TAKEN = frozenset(dir(dict))
 
 
-def header_faults(names: Sequence[str]) -> list[tuple[int, str, str, str]]:
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What a list's header may say: the known names, those that decide something, what others mean.
+
+    ``scope`` is how templates call a row; ``taken`` are names of its values that no column can have.
+    """
+
+    known: tuple[str, ...]
+    deciding: tuple[str, ...]
+    aliases: Mapping[str, str]
+    scope: str
+    taken: frozenset[str] = frozenset()
+
+
+RECIPIENTS = Columns(KNOWN, DECIDING, _ALIASES, "recipient")
+
+
+def header_faults(names: Sequence[str], of: Columns = RECIPIENTS) -> list[tuple[int, str, str, str]]:
     """Check the names of a header.
 
     Args:
         names: the cells of the header line as they stand, spaces included.
+        of: the columns that such a list has.
 
     Returns:
         a tuple (which cell, from 0; code; message; hint) for every fault.
@@ -59,7 +78,7 @@ def header_faults(names: Sequence[str]) -> list[tuple[int, str, str, str]]:
     faults: list[tuple[int, str, str, str]] = []
     seen: dict[str, int] = {}
     for index, name in enumerate(names):
-        fault = _fault_of(name, names)
+        fault = _fault_of(name, names, of)
         if fault is None and name in seen:
             hint = "rename or remove one of them"
             message = f'column "{name}" stands twice: as cell {seen[name] + 1} and as cell {index + 1}'
@@ -67,7 +86,7 @@ def header_faults(names: Sequence[str]) -> list[tuple[int, str, str, str]]:
         seen.setdefault(name, index)
         if fault is not None:
             faults.append((index, *fault))
-    if "email" not in names and not any(intended(name) == "email" for name in names):
+    if "email" not in names and not any(intended(name, of) == "email" for name in names):
         hint = "the first line names the columns; one of them must be email"
         faults.append((0, "no-email-column", "there is no column email", hint))
     if len(names) > MAX_COLUMNS:
@@ -75,46 +94,46 @@ def header_faults(names: Sequence[str]) -> list[tuple[int, str, str, str]]:
     return faults
 
 
-def intended(name: str) -> str:
+def intended(name: str, of: Columns = RECIPIENTS) -> str:
     """Return the known column that ``name`` means, whatever its case, spaces and hyphens; '' for none."""
     plain = re.sub(r"[\W_]+", "", name.casefold())
-    for known in KNOWN:
+    for known in of.known:
         if plain == known.replace("_", ""):
             return known
-    if plain in _ALIASES:
-        return _ALIASES[plain]
-    close = difflib.get_close_matches(plain[:MAX_NAME], DECIDING, n=1, cutoff=0.8)
+    if plain in of.aliases:
+        return of.aliases[plain]
+    close = difflib.get_close_matches(plain[:MAX_NAME], of.deciding, n=1, cutoff=0.8)
     return close[0] if close else ""
 
 
-def readable(names: Sequence[str]) -> tuple[str, ...]:
+def readable(names: Sequence[str], of: Columns = RECIPIENTS) -> tuple[str, ...]:
     """Return the names, misspelt ones as they were meant, so that the rows can be checked all the same."""
     return tuple(
-        meant if name not in KNOWN and (meant := intended(name)) and meant not in names else name
+        meant if name not in of.known and (meant := intended(name, of)) and meant not in names else name
         for name in names
     )
 
 
-def _fault_of(name: str, names: Sequence[str]) -> tuple[str, str, str] | None:
-    if name in KNOWN:
+def _fault_of(name: str, names: Sequence[str], of: Columns) -> tuple[str, str, str] | None:
+    if name in of.known:
         return None
     if not name.strip():
         return "empty-column", "a column without a name", "name it, or remove the column"
     shown = visible(name, limit=MAX_NAME)
-    known = intended(name)
+    known = intended(name, of)
     if known and known not in names:
         return "unknown-column", f'no such column "{shown}"', f"rename to {known}"
     if len(name) > MAX_NAME:
         return "bad-column", f"a column name longer than {MAX_NAME} characters", "give it a short name"
     if not name.isidentifier() or name.startswith("_"):
         hint = (
-            f"rename to {usable}: templates say recipient.{usable}"
+            f"rename to {usable}: templates say {of.scope}.{usable}"
             if (usable := _usable(name))
             else "rename it"
         )
         message = f'column "{shown}" cannot be used in a template'
         return "bad-column", message, hint
-    if name in _TAKEN:
+    if name in _TAKEN or name in of.taken:
         return (
             "bad-column",
             f'column "{shown}" has a name that templates need themselves',

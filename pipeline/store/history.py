@@ -62,6 +62,7 @@ class LetterLine:
 
     id: int
     email: str
+    signatory: str  # key; "" where the campaign writes in its own name
     language: str
     line: int
     state: State
@@ -85,8 +86,14 @@ def letters_in(
 
 
 def find_letters(connection: sa.Connection, key: str, text: str) -> list[LetterLine]:
-    """Return the letters that ``text`` names: a number, a Message-ID, an address (by its ``key``)."""
-    match = [letters.c.recipient == key, letters.c.message_id == text, letters.c.message_id == f"<{text}>"]
+    """Return the letters that ``text`` names: a number, a Message-ID, an address (by its ``key``): that of a
+    recipient or of a signatory."""
+    match = [
+        letters.c.recipient == key,
+        letters.c.signatory.in_([one for one in (key, text) if one]),
+        letters.c.message_id == text,
+        letters.c.message_id == f"<{text}>",
+    ]
     if text.isascii() and text.isdigit() and len(text) < 19:
         match.append(letters.c.id == int(text))
     query = _with_last_attempt().where(sa.or_(*match)).order_by(letters.c.id)
@@ -169,6 +176,7 @@ def _line(row: sa.Row[tuple[object, ...]]) -> LetterLine:
     return LetterLine(
         id=record["id"],
         email=record["email"],
+        signatory=record["signatory"],
         language=record["language"],
         line=record["line"],
         state=State(record["state"]),

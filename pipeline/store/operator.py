@@ -53,10 +53,14 @@ def resume(connection: sa.Connection, *, now_us: int, why: str = "") -> bool:
 
 
 def find(connection: sa.Connection, who: Collection[str], states: Collection[State]) -> list[int]:
-    """Return the letters in ``states`` whose recipient key, number or Message-ID is among ``who``."""
+    """Return the letters in ``states`` whose recipient or signatory key, number or Message-ID is among
+    ``who``."""
     numbers = [int(word) for word in who if word.isascii() and word.isdigit() and len(word) < 19]
     match = sa.or_(
-        letters.c.recipient.in_(list(who)), letters.c.id.in_(numbers), letters.c.message_id.in_(list(who))
+        letters.c.recipient.in_(list(who)),
+        letters.c.signatory.in_([word for word in who if word]),
+        letters.c.id.in_(numbers),
+        letters.c.message_id.in_(list(who)),
     )
     query = sa.select(letters.c.id).where(match, letters.c.state.in_(list(states))).order_by(letters.c.id)
     return list(connection.execute(query).scalars())

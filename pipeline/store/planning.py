@@ -1,4 +1,4 @@
-"""Rows of the list become letters; the identity decides what is new.
+"""Rows of the lists become letters; the identity decides what is new.
 
 Reordering or editing the list or a template never makes a second letter: a row that is known already only
 refreshes what its letter is made from, and only until the first permission (its line in the list always). A
@@ -8,7 +8,7 @@ planned again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter
@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from pipeline.delivery.letter import State
-from pipeline.delivery.plan import CAMPAIGN_ITSELF, FIRST_ROUND, PlannedLetter
+from pipeline.delivery.plan import FIRST_ROUND, PlannedLetter
 from pipeline.store.dialect import PreparedRows
 from pipeline.store.tables import letters, meta, tallies
 
@@ -53,6 +53,19 @@ def plan(
     return Planning(new=_total(connection) - before, cancelled=gone.rowcount)
 
 
+def turns(connection: sa.Connection, *, campaign: str) -> Iterator[tuple[str, str, int]]:
+    """Yield who has whose letter, for `recipients.pairing.Turns`: recipient, signatory, rank.
+
+    Rank 0: it has gone, may have, or is to be replaced by no other; 1: it waits; 2: its row had vanished.
+    """
+    rank = sa.case((_returned, 2), (letters.c.state.in_(_WAITING), 1), else_=0).label("rank")
+    query = sa.select(letters.c.recipient, letters.c.signatory, rank).where(
+        letters.c.campaign == campaign, letters.c.round == FIRST_ROUND
+    )
+    for row in connection.execution_options(yield_per=BATCH).execute(query):
+        yield row.recipient, row.signatory, row.rank
+
+
 def _total(connection: sa.Connection) -> int:
     return connection.scalar(sa.select(sa.func.sum(tallies.c.number))) or 0
 
@@ -64,7 +77,7 @@ def _next_seen(connection: sa.Connection) -> int:
     return number
 
 
-_OF_ROW = ("recipient", "message_id", "email", "domain", "language", "timezone", "line", "row")
+_OF_ROW = ("signatory", "recipient", "message_id", "email", "domain", "language", "timezone", "line", "row")
 _of_row = attrgetter(*_OF_ROW)
 _insert = sqlite.insert(letters).values(
     {name: sa.bindparam(name) for name in _OF_ROW}
@@ -73,7 +86,6 @@ _insert = sqlite.insert(letters).values(
         "seen": sa.bindparam("p_seen"),
         "planned_at": sa.bindparam("p_now"),
         "round": FIRST_ROUND,
-        "signatory": CAMPAIGN_ITSELF,
         "state": str(State.PLANNED),
         "why": "",
         "attempts": 0,

@@ -57,13 +57,13 @@ def recover(connection: sa.Connection, *, now_us: int) -> int:
 def release(
     connection: sa.Connection, *, now_us: int, most: int | None = None, only: Collection[str] | None = None
 ) -> int:
-    """Queue planned letters, all or the first ``most``, all recipients or the keys in ``only``.
+    """Queue planned letters, all or the first ``most``, all of them or those `between` the keys in ``only``.
 
     Return how many.
     """
     chosen = sa.select(letters.c.id).where(letters.c.state == State.PLANNED)
     if only is not None:
-        chosen = chosen.where(letters.c.recipient.in_(list(only)))
+        chosen = chosen.where(between(only))
     chosen = chosen.order_by(letters.c.line, letters.c.id)
     if most is not None:
         chosen = chosen.limit(max(most, 0))
@@ -73,6 +73,11 @@ def release(
         .values(state=State.QUEUED, released_at=now_us, due_at=now_us)
     )
     return done.rowcount
+
+
+def between(keys: Collection[str]) -> sa.ColumnElement[bool]:
+    """Return the condition that one of the keys is a letter's recipient or signatory."""
+    return sa.or_(letters.c.recipient.in_(list(keys)), letters.c.signatory.in_(list(keys)))
 
 
 def make_due(connection: sa.Connection, *, now_us: int) -> int:
@@ -192,8 +197,8 @@ def _due(*, only: bool) -> tuple[Prepared, Prepared]:
         .limit(sa.bindparam("p_most"))
     )
     if only:
-        wanted = rows_of("p_only", {"recipient": sa.Text()})
-        query = query.where(letters.c.recipient.in_(sa.select(wanted.c.recipient)))
+        wanted = sa.select(rows_of("p_only", {"key": sa.Text()}).c.key)
+        query = query.where(sa.or_(letters.c.recipient.in_(wanted), letters.c.signatory.in_(wanted)))
     due: sa.BindParameter[int] = sa.bindparam("p_due")
     return (
         Prepared(query.where(letters.c.due_at == due, letters.c.id > sa.bindparam("p_letter"))),
@@ -225,7 +230,7 @@ def count_waiting(connection: sa.Connection, *, only: Collection[str] | None = N
     if only is not None:
         query = (
             sa.select(letters.c.state, sa.func.count())
-            .where(letters.c.state.in_(waiting), letters.c.recipient.in_(list(only)))
+            .where(letters.c.state.in_(waiting), between(only))
             .group_by(letters.c.state)
         )
     counts: dict[str, int] = dict(connection.execute(query).all())
@@ -237,7 +242,7 @@ def count_due(connection: sa.Connection, *, now_us: int, only: Collection[str] |
     _, queued = count_waiting(connection, only=only)
     later = sa.select(sa.func.count()).where(letters.c.state == State.QUEUED, letters.c.due_at > now_us)
     if only is not None:
-        later = later.where(letters.c.recipient.in_(list(only)))
+        later = later.where(between(only))
     return queued - (connection.scalar(later) or 0)
 
 

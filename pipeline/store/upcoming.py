@@ -26,6 +26,7 @@ class Upcoming:
 
     id: int
     key: str  # of the recipient
+    signatory: str  # key; "" where the campaign writes in its own name
     email: str
     domain: str
     language: str
@@ -44,6 +45,7 @@ def in_order(connection: sa.Connection, states: Sequence[State]) -> Iterator[Upc
         sa.select(
             letters.c.id,
             letters.c.recipient,
+            letters.c.signatory,
             letters.c.email,
             letters.c.domain,
             letters.c.language,
@@ -68,6 +70,7 @@ def in_order(connection: sa.Connection, states: Sequence[State]) -> Iterator[Upc
         yield Upcoming(
             id=row.id,
             key=row.recipient,
+            signatory=row.signatory,
             email=row.email,
             domain=row.domain,
             language=row.language,

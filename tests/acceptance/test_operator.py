@@ -77,7 +77,7 @@ def test_only_sends_to_one_address_however_it_is_written(tmp_path: Path) -> None
         assert sink.letters() == Counter({address(5): 1})
         stranger = folder.send("--only", "nobody@office.example")
         assert stranger.code == 2
-        assert "nobody in recipients.csv has the address nobody@office.example" in stranger.err
+        assert "there is no letter to or of nobody@office.example" in stranger.err
 
 
 def test_a_test_copy_goes_to_me_alone_and_counts_for_nothing(tmp_path: Path) -> None:

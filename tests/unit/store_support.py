@@ -17,6 +17,7 @@ from pipeline.clock import Clock, Dice, to_us
 from pipeline.delivery.letter import Letter, Parcel, Phase, Result, State
 from pipeline.delivery.plan import PlannedLetter, plan_letters
 from pipeline.mail.response import Response, response
+from pipeline.recipients.pairing import Pair
 from pipeline.recipients.rows import read_recipients
 from pipeline.store import fence, history, operator, planning, queue, tables
 from pipeline.store.world import World, WorldName, begin_run, open_world
@@ -58,7 +59,9 @@ def planned_from(
     intake = read_recipients(text.encode(), file="recipients.csv", languages=languages)
     assert not intake.problems, intake.problems
     return list(
-        plan_letters(intake.recipients, campaign=campaign, author_domain="committee.example", secret=secret)
+        plan_letters(
+            map(Pair, intake.recipients), campaign=campaign, author_domain="committee.example", secret=secret
+        )
     )
 
 

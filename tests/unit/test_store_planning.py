@@ -11,6 +11,7 @@ import pytest
 from pipeline.delivery.letter import State
 from pipeline.delivery.plan import plan_letters
 from pipeline.errors import Unusable
+from pipeline.recipients.pairing import Pair
 from pipeline.recipients.rows import read_recipients
 from pipeline.store.planning import ROW_REMOVED, Planning
 from tests.unit.store_support import (
@@ -194,7 +195,10 @@ def test_the_message_id_stays_when_the_authors_domain_changes(bench: Bench) -> N
     before = bench.line().message_id
     intake = read_recipients(rows("ada").encode(), file="recipients.csv", languages=["en"])
     moved = plan_letters(
-        intake.recipients, campaign="mayday", author_domain="elsewhere.example", secret=bench.world.secret
+        map(Pair, intake.recipients),
+        campaign="mayday",
+        author_domain="elsewhere.example",
+        secret=bench.world.secret,
     )
     with bench.world.campaign.writing() as connection:
         planning.plan(connection, moved, campaign="mayday", now_us=bench.now_us)
