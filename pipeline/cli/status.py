@@ -13,7 +13,7 @@ from pipeline.cli.place import Place, Voice
 from pipeline.errors import Unusable
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Iterable, Iterator
 
     from pipeline.report.figures import Back, Note, Standing
     from pipeline.report.replies import Asked
@@ -112,31 +112,30 @@ def read_standing(place: Place) -> Standing:
                 tally.unmatched,
                 tally.review,
                 tally.bounced,
-                reply_figures(map(_asked, asked), place.clock.now()) if asked else None,
+                reply_figures(_asked(asked), place.clock.now()) if asked else None,
             ),
         )
     finally:
         world.close()
 
 
-def _asked(line: AskedLine) -> Asked:
-    """Return letters for the figures."""
+def _asked(lines: Iterable[AskedLine]) -> Iterator[Asked]:
+    """Yield letters for the figures."""
     from pipeline.clock import from_us
     from pipeline.report.replies import Asked
 
-    def moment(value: int | None) -> datetime | None:
-        return from_us(value) if value is not None else None
-
-    return Asked(
-        from_us(line.sent_us),
-        moment(line.answered_us),
-        moment(line.acknowledged_us),
-        moment(line.ended_us),
-        line.alike,
-    )
+    for alike, sent, answered, acknowledged, ended in lines:
+        yield Asked(
+            from_us(sent),
+            from_us(answered) if answered is not None else None,
+            from_us(acknowledged) if acknowledged is not None else None,
+            from_us(ended) if ended is not None else None,
+            alike,
+        )
 
 
 def _notes(place: Place, world: World, counts: Counts) -> list[Note]:
+    from pipeline.cli.closed import closed_offices
     from pipeline.cli.telling import counted
     from pipeline.clock import from_us, to_us
     from pipeline.delivery.letter import State
@@ -185,6 +184,8 @@ def _notes(place: Place, world: World, counts: Counts) -> list[Note]:
     for state, listed in ((State.IN_DOUBT, doubts), (State.FAILED, failed)):
         if more := counts.by_state[state] - len(listed):
             notes.append(Note(str(state), f"{str(state).replace('_', ' ')}: and {more} more"))
+    if counts.by_state[State.QUEUED] > counts.deferred and (closed := closed_offices(place, world)):
+        notes.append(closed)
     notes += _notices_notes(place, world)
     if name := sync_folder(world.campaign.path):
         notes.append(

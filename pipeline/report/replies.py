@@ -35,6 +35,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import groupby
+from typing import NamedTuple
 
 FEWEST_LETTERS = 10
 FEWEST_ANSWERS = 5
@@ -53,8 +54,7 @@ class Outcome(StrEnum):
     UNDELIVERABLE = "undeliverable"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """One letter that the relay accepted; all moments are aware."""
 
     sent: datetime

@@ -43,6 +43,15 @@ def next_due(connection: sa.Connection, *, share: tuple[int, int] = (0, 1)) -> i
     return due
 
 
+def due_by_zone(connection: sa.Connection, *, now_us: int, most: int) -> dict[str, int]:
+    """Return how many letters that are due are for recipients in which zone ("": not said); of the next
+    ``most`` only."""
+    due = sa.select(letters.c.timezone).where(letters.c.state == State.QUEUED, letters.c.due_at <= now_us)
+    some = due.order_by(letters.c.due_at).limit(most).subquery()
+    query = sa.select(some.c.timezone, sa.func.count()).group_by(some.c.timezone)
+    return dict(connection.execute(query).all())
+
+
 def ended_in(connection: sa.Connection, run: int, state: State) -> int:
     """Return how many letters are in a final state by their attempt in a run."""
     last = sa.and_(attempts.c.letter == letters.c.id, attempts.c.n == letters.c.attempts)

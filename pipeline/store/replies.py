@@ -10,16 +10,18 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from pipeline.clock import SECOND_US, from_us
 from pipeline.delivery.letter import State
-from pipeline.replies.reading import Reading
 from pipeline.store.operator import IN_DOUBT, log, settle_as_sent
 from pipeline.store.tables import attempts, letters, mails, replies
+
+if TYPE_CHECKING:
+    from pipeline.replies.reading import Reading  # `status` need not load what reads mails
 
 ASSIGNED = "a person said so"
 HOUR_US = 3_600 * SECOND_US
@@ -206,12 +208,12 @@ def tally(connection: sa.Connection) -> Tally:
     return Tally(found, *numbers)
 
 
-@dataclass(frozen=True, slots=True)
-class AskedLine:
+class AskedLine(NamedTuple):
     """Letters that were sent, and the first of what came back: moments in microseconds.
 
-    One of each that something came back for; the others are told together, as sent when the hour began in
-    which they were.
+    One of each that a person answered; the others are told together, as sent when the hour began in which
+    they were, with the first of what came for any of them: such as bounced in one hour, such as got nothing
+    but an automatic answer, such as got nothing.
     """
 
     alike: int
@@ -239,15 +241,25 @@ def asked(connection: sa.Connection) -> list[AskedLine]:
         .subquery()
     )
     sent = sa.and_(letters.c.state == State.SENT, letters.c.ended_at.is_not(None))
-    with_replies = sa.select(
-        sa.literal(1), letters.c.ended_at, back.c.answered, back.c.acknowledged, back.c.ended
-    ).join(back, back.c.letter == letters.c.id)
     hour = (letters.c.ended_at // HOUR_US).label("hour")
+    alone = sa.case((back.c.answered.is_not(None), letters.c.id))
+    with_replies = (
+        sa.select(
+            sa.func.count(),
+            sa.func.min(sa.case((back.c.answered.is_not(None), letters.c.ended_at), else_=hour * HOUR_US)),
+            sa.func.min(back.c.answered),
+            sa.func.min(back.c.acknowledged),
+            sa.func.min(back.c.ended),
+        )
+        .join(back, back.c.letter == letters.c.id)
+        .where(sent)
+        .group_by(alone, hour, back.c.ended // HOUR_US, back.c.acknowledged.is_(None))
+    )
     all_hours = sa.select(sa.func.count(), hour).where(sent).group_by(hour)
-    found = [AskedLine(*row) for row in connection.execute(with_replies.where(sent))]
+    found = [AskedLine(*row) for row in connection.execute(with_replies)]
     without = {row.hour: row[0] for row in connection.execute(all_hours)}
     for line in found:
-        without[line.sent_us // HOUR_US] -= 1
+        without[line.sent_us // HOUR_US] -= line.alike
     return found + [
         AskedLine(number, hour * HOUR_US, None, None, None) for hour, number in without.items() if number
     ]

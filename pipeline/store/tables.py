@@ -206,7 +206,8 @@ replies = sa.Table(
     sa.Column("reviewed_at", Moment),  # a person has decided: sorting again asks no more
     sa.Column("assigned_at", Moment),  # a person has said which letter it answers: sorting again keeps it
 )
-sa.Index("replies_letter", replies.c.letter)
+# For the figures of `status` as well, which need not read the words of replies.
+sa.Index("replies_of_letters", replies.c.letter, replies.c.ours, replies.c.kind, replies.c.received_at)
 
 written = sa.Table(
     "written",  # letters that went out, as a mail that came back may speak of them; made when mail is sorted
