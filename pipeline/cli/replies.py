@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +19,7 @@ from pipeline.errors import CampaignError
 
 if TYPE_CHECKING:
     from pipeline.replies.kinds import Verdict
+    from pipeline.replies.reading import Reading
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=False)
 app.command("fetch")(fetch)
@@ -49,10 +51,13 @@ def classify(
     from pipeline.cli.telling import next_step, out, out_json
 
     counted: dict[str, int] = {}
-    with _which_letter(context.obj) as letter_of:
+    with _which_letter(context.obj) as reading_of:
         for source, raw, text, verdict in _sorted(paths):
             counted[verdict.kind.value] = counted.get(verdict.kind.value, 0) + 1
-            letter = letter_of(raw)
+            reading = reading_of(raw)
+            letter = reading.match.letter if reading is not None else None
+            if reading is not None and reading.kind is verdict.kind and not verdict.recipients:
+                verdict = replace(verdict, recipients=reading.recipients)
             if json:
                 out_json(_document(source, text, verdict, letter))
             elif not quiet:
@@ -68,20 +73,20 @@ def classify(
 
 
 @contextmanager
-def _which_letter(place: Place) -> Iterator[Callable[[bytes], int | None]]:
+def _which_letter(place: Place) -> Iterator[Callable[[bytes], Reading | None]]:
     """Hand out what says which letter a mail answers; nothing says so where no campaign can be asked."""
     with ExitStack() as stack:
-        letter_of: Callable[[bytes], int | None] = _nobody
+        reading_of: Callable[[bytes], Reading | None] = _nobody
         with suppress(CampaignError):  # a broken campaign.toml or store: mails are sorted all the same
-            letter_of = _asker(place, stack)
-        yield letter_of
+            reading_of = _asker(place, stack)
+        yield reading_of
 
 
-def _nobody(_raw: bytes) -> int | None:
+def _nobody(_raw: bytes) -> Reading | None:
     return None
 
 
-def _asker(place: Place, stack: ExitStack) -> Callable[[bytes], int | None]:
+def _asker(place: Place, stack: ExitStack) -> Callable[[bytes], Reading | None]:
     """Return what asks the campaign in this folder, if it has sent letters."""
     if not (place.root / "campaign.toml").is_file() or not place.has_store:
         return _nobody
@@ -94,7 +99,7 @@ def _asker(place: Place, stack: ExitStack) -> Callable[[bytes], int | None]:
     learn(world.campaign)
     who = ourselves(place.settings, world)
     letters = WrittenLetters(stack.enter_context(world.campaign.reading()))
-    return lambda raw: read_reply(raw, letters, who).match.letter
+    return lambda raw: read_reply(raw, letters, who)
 
 
 def _sorted(paths: list[str]) -> Iterator[tuple[str, bytes, str, Verdict]]:

@@ -99,6 +99,8 @@ def read_reply(raw: bytes, letters: Letters, ourselves: Ourselves, *, missing: s
     if verdict.kind is Kind.OPTOUT and passed_on and not _written_to(reading.address, letters, found):
         why = (*verdict.why, "one of us wrote it, to whom no letter was sent")
         reading = replace(reading, kind=Kind.HUMAN, why=why, review="optout")
+    if verdict.kind is Kind.COMPLAINT and not verdict.recipients and found.tied:
+        reading = replace(reading, recipients=_of_the_letter(letters, found))
     if found.letter is not None and (letter := _letter_text(letters, found)):
         words = new_text(mail, letter)
     return replace(reading, match=found, text=words.new)
@@ -187,6 +189,12 @@ def _inner_reading(mail: Mail, inner: Forwarded, found: Match, letter: str) -> R
         returns=verdict.returns,
         message_id=mail.message_id,
     )
+
+
+def _of_the_letter(letters: Letters, found: Match) -> tuple[Recipient, ...]:
+    """Return the matched letter's recipient: a complaint that names nobody is theirs."""
+    letter = letters.by_number(found.letter) if found.letter is not None else None
+    return (Recipient(letter.recipient, suppress=True),) if letter is not None else ()
 
 
 def _written_to(address: str, letters: Letters, found: Match) -> bool:

@@ -239,6 +239,16 @@ def test_a_bounce_that_a_living_address_may_get_suppresses_nobody(replies: Repli
     assert replies("status")["answers"]["bounced"] == 1
 
 
+def test_a_complaint_that_names_nobody_is_the_letters_recipients(replies: Replies) -> None:
+    """Providers leave the address out; the letter that they return tells it, to `classify` as well."""
+    raw = complaint(replies.letters["ada"])
+    replies.fetch(raw)
+    whom = {"address": "ada@office.example", "status": "", "reason": None, "suppress": True}
+    assert replies.only()["recipients"] == [whom]
+    (replies.campaign.folder / "arf.eml").write_text(raw, "utf-8")
+    assert replies("replies", "classify", "arf.eml")["recipients"] == [whom | {"reason": ""}]
+
+
 def test_a_bounce_of_no_letter_of_ours_is_counted_and_does_nothing(replies: Replies) -> None:
     """Anybody can write one."""
     said = replies.fetch(bounce(None, "ada@office.example", "550 5.1.1 no such user here"))
