@@ -2,10 +2,11 @@
 
 Signs in the header decide first (`pipeline.mail.auto`). Words alone decide only where no person would put
 them: in front of the subject ("Automatic reply: ..."), as a sentence of the mail about itself ("This is an
-automated message", not quoted, not forwarded), or as the subject of an answer that is not ours with "Re:" in
-front. Everything else a person may have written, and it needs a sign in the header to agree. Where that
-is a weak one, many words are a person's, perhaps: ministries answer from addresses that take no answers, and
-begin with "Thank you for your letter" (`AutoAnswer.long`).
+automated message", not quoted, not forwarded), as the subject of an answer that is not ours with "Re:" in
+front, or as a subject that speaks of the writer by name ("Ann Example is out of the office", as IBM Notes has
+it). Everything else a person may have written, and it needs a sign in the header to agree. Where that is a
+weak one, many words are a person's, perhaps: ministries answer from addresses that take no answers, and begin
+with "Thank you for your letter" (`AutoAnswer.long`).
 
 RFC 3834, RFC 5230. The words of each language stand in `rules/languages/`.
 
@@ -46,6 +47,9 @@ _TAGGED = re.compile(
 MOST_DAYS_AHEAD = 366
 MOST_DECLARED = 3_000  # characters of a mail that may call itself automatic
 MOST_CONFIRMED = 600  # characters of an answer that is automatic for weak signs and its words alone
+FEWEST_NAMES = 2  # words of an author's name in the subject
+MOST_BEHIND_NAME = 12  # words of that subject behind it
+_WORDS = re.compile(r"\w+")
 _BEHIND = frozenset({"fi", "hu", "ja", "ko", "tr"})  # languages that say "until" behind the date
 
 
@@ -109,7 +113,23 @@ def _says_so(mail: Mail, text: str, form: Form | None) -> list[str]:
     answers = "In-Reply-To" in mail.headers and not is_answer(mail.subject)
     if own and answers and form is Form.OUT_OF_OFFICE and _away_subject(mail.subject):
         return [f'it answers a letter under a subject of its own, "{own}"']
+    if form is Form.OUT_OF_OFFICE and len(text) < MOST_DECLARED and _names_its_author(mail):
+        return ["its subject says of its author by name that they are away"]
     return []
+
+
+def _names_its_author(mail: Mail) -> bool:
+    """Say whether the subject is the author's name and that they are away: no person writes so of oneself."""
+    name = _WORDS.findall(mail.author[0].partition("/")[0].casefold())
+    said = _WORDS.findall(mail.subject.casefold())
+    behind = " ".join(said[len(name) :])
+    return (
+        len(name) >= FEWEST_NAMES
+        and sorted(said[: len(name)]) == sorted(name)
+        and len(said) <= len(name) + MOST_BEHIND_NAME
+        and find(all_phrases("away"), behind) is not None
+        and not is_answer(mail.subject)
+    )
 
 
 def _declared(text: str) -> re.Match[str] | None:
