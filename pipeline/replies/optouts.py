@@ -21,6 +21,7 @@ from pipeline.replies.rulebook import all_phrases
 
 LONGEST_ALONE = 200  # characters of an opt-out that is all that is written
 MOST_WORDS = 12  # of a mail whose subject is the word
+PERHAPS = "perhaps an opt-out"
 _TOKEN = re.compile(r"unsubscribe[-_.+: ]+[a-z0-9]{6,80}(?:[-_.][a-z0-9]{6,80})?", re.IGNORECASE)
 _NOT_WORDS = re.compile(r"[\W_]+")
 
@@ -60,7 +61,7 @@ def opt_out(author: tuple[str, str], subject: str, new_text: str) -> OptOut | No
         few = len(words.split()) <= MOST_WORDS
         return OptOut(few, "its subject is an opt-out" + ("" if few else ", and more is written"))
     if found := find(all_phrases("stop_within"), f"{subject}\n{new_text[:4_000]}"):
-        return OptOut(False, f'perhaps an opt-out: "{" ".join(found[0].split())}"')
+        return OptOut(False, f'{PERHAPS}: "{" ".join(found[0].split())}"')
     return None
 
 

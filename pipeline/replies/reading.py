@@ -23,9 +23,11 @@ from pipeline.replies.dates import header_date
 from pipeline.replies.forwarded import Forwarded, unwrap
 from pipeline.replies.kinds import Form, Kind, Recipient, Verdict
 from pipeline.replies.matching import NOTIFICATIONS, Letters, Match, match
+from pipeline.replies.optouts import PERHAPS
 from pipeline.replies.sorting import sort_mail, sort_words, unreadable
 from pipeline.replies.text import Attachment, ReplyText, new_text
 from pipeline.replies.traces import traces, traces_of_forwarded
+from pipeline.replies.within import without_letter
 
 UNREADABLE = "unreadable"  # for a person to look at
 OWN_LETTER = "it is a letter of ours, come back"
@@ -103,6 +105,8 @@ def read_reply(raw: bytes, letters: Letters, ourselves: Ourselves, *, missing: s
         reading = replace(reading, recipients=_of_the_letter(letters, found))
     if found.letter is not None and (letter := _letter_text(letters, found)):
         words = new_text(mail, letter)
+        if (verdict.kind, reading.review) == (Kind.HUMAN, "optout") and reading.kind is Kind.HUMAN:
+            reading = _in_own_words(reading, verdict, mail, without_letter(words.new, letter))
     return replace(reading, match=found, text=words.new)
 
 
@@ -189,6 +193,15 @@ def _inner_reading(mail: Mail, inner: Forwarded, found: Match, letter: str) -> R
         returns=verdict.returns,
         message_id=mail.message_id,
     )
+
+
+def _in_own_words(reading: Reading, verdict: Verdict, mail: Mail, text: str) -> Reading:
+    """Return the reading without its review where the letter's own footer alone spoke of an opt-out."""
+    again = sort_words(mail.author, mail.subject, text)
+    if again.kind is not Kind.HUMAN or again.review:
+        return reading
+    why = tuple(one for one in verdict.why if not one.startswith(PERHAPS))
+    return replace(reading, review="", why=why)
 
 
 def _of_the_letter(letters: Letters, found: Match) -> tuple[Recipient, ...]:

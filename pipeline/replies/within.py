@@ -14,6 +14,7 @@ is not found. Those of `pipeline.replies.passage`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from pipeline.replies.layout import Line
 from pipeline.replies.passage import words_of
@@ -22,6 +23,7 @@ FAIR_SHARE = 0.3  # of the letter's words
 FEWEST_LINES = 3
 SHORT = 3  # words; a shorter line is the letter's if it stands in it as it is
 RUN = 3  # words
+REPEATED = 8  # words: fewer a writer may have in common with the letter
 MOST_ALIKE = 0.5  # share of a line's runs that the letter may have before the line is the letter's
 UNSPACED = "\u2e80"  # from here on scripts write without spaces, nearly
 
@@ -41,6 +43,22 @@ def without_answers(lines: Sequence[Line], quoted: Sequence[bool], letter: str) 
         if ours[0] < at < ours[-1] and words[at] and at not in own:
             flags[at] = False
     return flags
+
+
+def without_letter(text: str, letter: str) -> str:
+    """Return ``text`` without what stands in it as in the letter: `REPEATED` words or more together.
+
+    For what is to be known of the writer's own words where no sign tells a quotation.
+    """
+    known = _Letter(letter)
+    kept: list[str] = []
+    for repeated, group in groupby(
+        text.split("\n"), key=lambda line: not (words := words_of(line)) or known.has(words)
+    ):
+        lines = list(group)
+        if not repeated or sum(len(words_of(line)) for line in lines) < REPEATED:
+            kept += lines
+    return "\n".join(kept)
 
 
 class _Letter:

@@ -184,3 +184,42 @@ def test_what_has_no_header_is_no_persons_mail(raw: bytes) -> None:
     reading = read_reply(raw, OneLetter(), US)
     assert (reading.kind, reading.why) == (Kind.UNKNOWN, ("unreadable: it has no header",))
     assert reading.review == "unreadable"
+
+
+FOOTER = 'If you want no more of these letters, answer "no further letters", and we shall write no more.'
+
+
+class WithFooter(OneLetter):
+    """A campaign whose letter says how to stop."""
+
+    def text_of(self, letter: SentLetter) -> str:
+        """Return its words."""
+        return f"Dear Ada,\n\nWe write to you about the trial of the fourth of May.\n\n{FOOTER}"
+
+
+ANSWER = b"From: Ada <ada@office.example>\nIn-Reply-To: <abc@committee.example>\nSubject: Re: The eleven\n\n"
+
+
+def test_our_own_footer_below_an_answer_is_no_opt_out() -> None:
+    """Some programs repeat the letter without a mark; its words are not the writer's."""
+    text = f"We have opened a file on the case.\n\nDear Ada,\nWe write to you about the trial.\n\n{FOOTER}\n"
+    wrapped = text.replace('answer "no', 'answer\n"no')
+    for written in (text, wrapped):
+        reading = read_reply(ANSWER + written.encode(), WithFooter(), US)
+        assert (reading.kind, reading.review) == (Kind.HUMAN, "")
+        assert not [why for why in reading.why if "opt-out" in why]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (f"Please send no further letters. The file is closed.\n\nDear Ada,\n{FOOTER}\n", Kind.HUMAN),
+        ("We have read it.\n\nNo further letters, please: the minister has decided.\n", Kind.HUMAN),
+        (f"no further letters\n\n> {FOOTER}\n", Kind.OPTOUT),
+    ],
+)
+def test_words_of_the_footer_that_the_writer_used_are_theirs(text: str, kind: Kind) -> None:
+    """They are what the letter asks for."""
+    reading = read_reply(ANSWER + text.encode(), WithFooter(), US)
+    assert reading.kind is kind
+    assert reading.review == ("optout" if kind is Kind.HUMAN else "")
