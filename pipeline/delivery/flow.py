@@ -27,7 +27,8 @@ class Hand:
     """Parcels in hand of which the desk has not been told what became of them, and how many may follow.
 
     ``handed``: the chunk with the final dot of ``content`` is with the transport. ``permission`` is that of
-    ``envelope``, or of the last parcel that was one.
+    ``envelope``, or of the last parcel that was one. ``heard`` are the answers to ``content`` where they are
+    looked at one by one; None on the quick way.
     """
 
     left: int
@@ -36,6 +37,7 @@ class Hand:
     handed: bool = False
     envelope: Parcel | None = None
     permission: asyncio.Future[bool] | None = None
+    heard: Exchange | None = None
 
 
 def envelope_of(parcel: Parcel) -> bytes:
@@ -75,6 +77,7 @@ class Flow:
 
     def _settle(self, exchange: Exchange) -> None:
         if not _is_ordinary(exchange):
+            self._hand.heard = exchange
             self._parked.set_result((exchange, True))
             return
         hand = self._hand

@@ -92,7 +92,6 @@ class Session:
                 if ending is not None:
                     return ending
         except BaseException:
-            self._wire.abort("stopped")
             account = asyncio.ensure_future(self._abandon(desk))
             while not account.done():
                 with suppress(
@@ -123,9 +122,11 @@ class Session:
                 return await self._one_by_one(follower, self._hand.permission, desk)
         exchange = await self._write(follower)
         wanted = True
+        self._hand.heard = exchange
         if exchange is not None:
             await exchange
             if follower is not None and self.manner is Manner.CHAINED:
+                self._hand.heard = None  # the answers that come from here on are of other letters
                 exchange, wanted = await Flow(self._wire, self._hand, supply, desk).run(exchange)
                 follower = self._hand.envelope
         ending = self._settle_content(exchange, desk) if wanted else self._given_up()
@@ -305,10 +306,15 @@ class Session:
             desk.not_begun(parcel, phase, why)
 
     async def _abandon(self, desk: Desk) -> None:
-        """Told to stop at once: say of each parcel in hand what is known of it."""
-        content, self._hand.content = self._hand.content, None
-        if content is not None:
-            desk.lost(content, Phase.DOT if self._hand.handed else Phase.CONTENT, "stopped")
+        """Told to stop at once: say of each parcel in hand what is known of it.
+
+        An answer that has come already is read; nobody is left who would write anything meanwhile.
+        """
+        heard = self._hand.heard or self._wire.awaited
+        await self._wire.last_words()
+        self._wire.abort("stopped")
+        answered = heard is not None and Phase.DOT in heard.phases and self._hand.handed
+        self._settle_content(heard if answered else None, desk)
         await self._release(desk, Phase.DATA, "stopped")
 
 

@@ -138,6 +138,18 @@ class Wire(asyncio.Protocol):
         self._limit(Phase.CONTENT, self._clock.monotonic())
         await self._room
 
+    @property
+    def awaited(self) -> Exchange | None:
+        """The exchange whose answers are waited for, if there is one."""
+        return self._waiting[0] if self._waiting else None
+
+    async def last_words(self) -> None:
+        """Let the loop read what has come already."""
+        for _ in range(2):
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_soon(turn.set_result, None)
+            await turn
+
     def abort(self, why: str) -> None:
         """Drop the connection at once; nothing more goes out."""
         self._lose(why)

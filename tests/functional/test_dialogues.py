@@ -139,7 +139,7 @@ async def test_fault_09_quota_used_up(dialogue: Dialogue, manner: Manner, tmp_pa
     outcome = await keeps_to_the_script(dialogue, manner, tmp_path)
     assert outcome.stop is not None
     assert "quota" in outcome.stop.reason
-    assert "next try after 10:00 UTC" in outcome.stop.hint
+    assert "next try after 2027-05-03 10:00 UTC" in outcome.stop.hint
 
 
 @plays("10")

@@ -536,3 +536,71 @@ async def test_a_chain_waits_for_a_permission_that_is_late_and_may_be_denied() -
     assert await stage.heard() == b""
     assert await stage.task is Ending.DENIED
     assert desk.log == ["ada dot 250"]
+
+
+# -- told to stop at once, with an answer in hand
+
+
+async def in_flight(manner: Manner, *names: str) -> tuple[Stage, Desk]:
+    """Return a session whose first content is with the relay."""
+    desk = Desk()
+    stage = Stage(Supply(*names), desk, manner)
+    await stage.heard()
+    if manner is Manner.SINGLE:
+        await stage.says("250 ok")
+        await stage.says("250 ok")
+        written = await stage.says("354 go")
+    else:
+        written = await stage.says("250 ok", "250 ok", "354 go")
+    assert b"text of ada\r\n.\r\n" in written
+    return stage, desk
+
+
+@pytest.mark.parametrize("said", ["250 ok", "550 no"])
+async def test_an_answer_before_those_of_the_next_envelope_counts_when_told_to_stop(said: str) -> None:
+    """It is a fact; only what nobody answered is in doubt."""
+    stage, desk = await in_flight(Manner.CHAINED, "ada", "ben")
+    await stage.says(said)
+    assert desk.log == []  # ben's answers are waited for
+    stage.task.cancel()
+    await stage.heard()
+    assert desk.log == [f"ada dot {said[:3]}", "ben not begun at data"]
+    assert stage.transport.gone == "aborted"
+
+
+@pytest.mark.parametrize("manner", list(Manner))
+async def test_an_answer_that_comes_in_the_moment_of_the_stop_counts(manner: Manner) -> None:
+    """The loop reads it before the connection is dropped, and nothing is written any more."""
+    stage, desk = await in_flight(manner, "ada", "ben")
+    stage.task.cancel()
+    asyncio.get_running_loop().call_soon(stage.wire.data_received, b"250 ok\r\n")
+    assert await stage.heard() == b""
+    assert "ada dot 250" in desk.log
+    assert "ada lost at dot" not in desk.log
+
+
+@pytest.mark.parametrize("manner", list(Manner))
+async def test_without_an_answer_it_is_in_doubt_when_told_to_stop(manner: Manner) -> None:
+    """Nobody can know."""
+    stage, desk = await in_flight(manner, "ada", "ben")
+    stage.task.cancel()
+    assert await stage.heard() == b""
+    assert desk.log[0] == "ada lost at dot"
+
+
+async def test_the_answer_of_an_earlier_letter_is_not_taken_for_the_next_one() -> None:
+    """On the quick way the answers of one letter come with the envelope of the next."""
+    stage, desk = await in_flight(Manner.CHAINED, "ada", "ben", "eva")
+    await stage.says("250 ok", "250 ok", "250 ok", "354 go")
+    stage.task.cancel()
+    await stage.heard()
+    assert desk.log[:2] == ["ada dot 250", "ben lost at dot"]
+
+
+async def test_one_reply_too_many_is_no_answer_when_told_to_stop() -> None:
+    """Nobody can tell which of them answers what."""
+    stage, desk = await in_flight(Manner.GROUPED, "ada")
+    stage.task.cancel()
+    asyncio.get_running_loop().call_soon(stage.wire.data_received, b"250 ok\r\n250 ok\r\n")
+    await stage.heard()
+    assert desk.log == ["ada lost at dot"]
