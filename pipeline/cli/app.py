@@ -85,6 +85,7 @@ def _add_commands() -> None:
     from pipeline.cli.init import add as add_init
     from pipeline.cli.pause import add as add_pause
     from pipeline.cli.preview import add as add_preview
+    from pipeline.cli.record import add as add_record
     from pipeline.cli.replies import app as replies
     from pipeline.cli.resend import add as add_resend
     from pipeline.cli.resolve import add as add_resolve
@@ -103,6 +104,7 @@ def _add_commands() -> None:
         add_run,
         add_status,
         add_show,
+        add_record,
         add_resolve,
         add_resend,
         add_pause,

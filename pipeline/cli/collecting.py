@@ -16,10 +16,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
+from pipeline.cli.folder import signatories_of
 from pipeline.cli.place import Place
 from pipeline.clock import to_us
 from pipeline.config import Settings, read_mailbox_password
-from pipeline.errors import CampaignError, StoreUnwritable
+from pipeline.errors import CampaignError, StoreUnwritable, Unusable
 from pipeline.replies.account import After
 from pipeline.replies.acting import Acts, Barring, acts
 from pipeline.replies.collecting import Collected, collect
@@ -106,6 +107,16 @@ def ourselves(settings: Settings, world: World) -> Ourselves:
     return Ourselves(frozenset(addresses), settings.author.address.domain, world.secret)
 
 
+def with_signatories(place: Place, we: Ourselves) -> Ourselves:
+    """Return who we are, and those who sign letters: they pass answers on to us."""
+    try:
+        signed = signatories_of(place.settings, place.clock)
+    except Unusable:  # a list that cannot be read is told where letters are planned
+        return we
+    theirs = [one.address.wire.lower() for one in signed.accepted] if signed is not None else []
+    return replace(we, addresses=frozenset({*we.addresses, *theirs}))
+
+
 def _fetch(place: Place, world: World, brought: Brought) -> None:
     settings = place.settings
     if settings.mailbox is None:
@@ -137,7 +148,7 @@ class _Sorter:
         self._world = world
         self._brought = brought
         self._told = told
-        self._ourselves = ourselves(place.settings, world)
+        self._ourselves = with_signatories(place, ourselves(place.settings, world))
 
     def go(self) -> None:
         if not notices.have_notices(self._world):

@@ -197,7 +197,7 @@ def _look_into(settings: Settings, clock: Clock) -> _Folder:
         encoding=settings.encoding,
         delimiter=settings.delimiter,
     )
-    signatories = _signatories(settings, clock)
+    signatories = signatories_of(settings, clock)
     templates, problems = compile_templates(
         _read_templates(settings.root),
         columns=listing.columns,
@@ -210,8 +210,8 @@ def _look_into(settings: Settings, clock: Clock) -> _Folder:
     return _Folder(file, listing, templates, problems, composer, carried, signatories)
 
 
-def _signatories(settings: Settings, clock: Clock) -> Signatories | None:
-    """Read who signs; None where the campaign writes in its own name."""
+def signatories_of(settings: Settings, clock: Clock) -> Signatories | None:
+    """Read who signs; None where the campaign writes in its own name. Raises Unusable."""
     signing = settings.signing
     path = inside(settings.root, signing.file)
     if not path.exists() and not signing.named:
@@ -236,6 +236,12 @@ def _pairing(settings: Settings, signatories: Signatories | None) -> Pairing:
 def composer_of(settings: Settings, clock: Clock) -> Composer:
     """Return what writes the letters of a folder that was checked before. Raises Unusable, BadInput."""
     return _look_into(settings, clock).composer
+
+
+def lists_of(settings: Settings, clock: Clock) -> tuple[Listing, Signatories | None]:
+    """Return the lists of a campaign, the recipients' not read yet but for its header. Raises Unusable."""
+    folder = _look_into(settings, clock)
+    return folder.listing, folder.signatories
 
 
 def refuse_bad(checked: Checked, *, skip_bad: bool) -> None:

@@ -88,7 +88,7 @@ def read_standing(place: Place) -> Standing:
     from pipeline.clock import from_us, to_us
     from pipeline.report.figures import Back, Standing
     from pipeline.report.replies import reply_figures
-    from pipeline.store import history, replies
+    from pipeline.store import history, recording, replies
     from pipeline.store.lock import is_held
 
     world = place.open_world()
@@ -98,6 +98,7 @@ def read_standing(place: Place) -> Standing:
             counts = history.counts(connection, now_us=now_us)
             due = history.next_due(connection)
             tally = replies.tally(connection)
+            recorded = recording.how_many(connection)
             asked = replies.asked(connection) if tally.kinds else []
         return Standing(
             campaign=place.settings.name,
@@ -108,6 +109,7 @@ def read_standing(place: Place) -> Standing:
             next_due=from_us(due) if due is not None else None,
             notes=_notes(place, world, counts),
             running=is_held(world.lock_path),
+            recorded=recorded,
             back=Back(
                 tally.unmatched,
                 tally.review,
@@ -232,7 +234,8 @@ def status_lines(standing: Standing, place: Place) -> list[str]:
     words = {
         State.PLANNED: "planned, not released yet",
         State.QUEUED: "queued" + (f", {standing.deferred} of them due later" if standing.deferred else ""),
-        State.SENT: f"sent: {'filed in the outbox' if sandbox else 'accepted by the relay'}",
+        State.SENT: f"sent: {'filed in the outbox' if sandbox else 'accepted by the relay'}"
+        + (f", {standing.recorded} of them by supporters themselves" if standing.recorded else ""),
         State.FAILED: "failed",
         State.IN_DOUBT: "in doubt",
         State.SUPPRESSED: "suppressed",

@@ -10,6 +10,7 @@
     it repeats a passage of the letter                              20-60
     From is the address the letter went to                             40
     From is in the domain the letter went to                           20
+    the letter's signatory passed it on, or it came to the signatory   30
     the subject is the letter's                                        25
     written within 90 days of the letter                                5
 
@@ -49,7 +50,7 @@ AHEAD = 15
 MOST = 100
 TIED, NAMED, REFERRED, REFERRED_EARLIER = 100, 90, 80, 10
 QUOTED_MOST, QUOTED_LEAST = 60, 20
-FROM_ADDRESS, FROM_DOMAIN, SUBJECT, IN_TIME = 40, 20, 25, 5
+FROM_ADDRESS, FROM_DOMAIN, SIGNED, SUBJECT, IN_TIME = 40, 20, 30, 25, 5
 
 SHARED_LIKENESS = 0.2  # of a passage's words; less is chance
 WINDOW = timedelta(days=90)
@@ -103,6 +104,7 @@ class SentLetter:
     recipient: str  # address
     subject: str
     sent: datetime | None  # when the relay accepted it; None: not yet, or in doubt
+    signatory: str = ""  # address key; "" where the campaign wrote in its own name
 
 
 class Letters(Protocol):
@@ -235,6 +237,7 @@ def _weigh_likeness(found: Traces, letters: Letters, scales: dict[int, _Weighed]
     for letter in wide:
         scales.setdefault(letter.number, _Weighed(letter))
     author = found.author.lower()
+    signed = {one.lower() for one in (found.forwarded_by, *found.came_to) if one}
     for weighed in scales.values():
         letter = weighed.letter
         recipient = letter.recipient.lower()
@@ -242,6 +245,8 @@ def _weigh_likeness(found: Traces, letters: Letters, scales: dict[int, _Weighed]
             weighed.add(FROM_ADDRESS, "From is the address the letter went to")
         elif author and _domain(author) == _domain(recipient) and _domain(author) not in PUBLIC_DOMAINS:
             weighed.add(FROM_DOMAIN, "From is in the domain the letter went to")
+        if letter.signatory and letter.signatory in signed:
+            weighed.add(SIGNED, "the letter's signatory passed it on, or had it")
         if len(found.topic) >= SHORTEST_TOPIC and found.topic == topic(letter.subject):
             weighed.add(SUBJECT, "the subject is the letter's")
     _weigh_passages(found, letters, scales)

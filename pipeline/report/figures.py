@@ -64,6 +64,7 @@ class Standing:
     notes: Sequence[Note]
     running: bool = False  # a run is at work now
     back: Back = field(default_factory=Back)
+    recorded: int = 0  # of the letters that were sent: by supporters themselves
 
     @property
     def total(self) -> int:
@@ -77,6 +78,7 @@ class Standing:
             "campaign": self.campaign,
             "world": self.world,
             "letters": {"total": self.total} | {str(state): number for state, number in self.letters.items()},
+            "recorded": self.recorded,
             "replies": self.replies,
             "answers": self.back.document(),
             "next_due": self.next_due,

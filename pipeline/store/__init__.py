@@ -15,6 +15,7 @@
     replies.py     what was made of each mail, and what a person decided about it
     strikes.py     bounces that may mean an address, over all campaigns
     notices.py     replies passed on: letters in a store of their own
+    recording.py   letters that supporters sent themselves
     history.py     counts and stories for `status` and `show`
     lock.py        one run a campaign on this host
 

@@ -134,6 +134,7 @@ _LETTER = sa.select(
     letters.c.email,
     letters.c.state,
     letters.c.ended_at,
+    letters.c.signatory,
     written.c.subject,
 ).outerjoin(written, written.c.letter == letters.c.id)
 
@@ -147,4 +148,5 @@ def _sent(row: Any) -> SentLetter:
         record["email"],
         record["subject"] or "",
         from_us(sent) if sent is not None else None,
+        record["signatory"],
     )
