@@ -213,7 +213,7 @@ def copy_sample(parent: Path) -> CampaignFolder:
     """Copy the sample campaign, as a fresh clone has it."""
     root = parent / "campaign"
     root.mkdir()
-    for name in ("campaign.toml", "recipients.csv"):
+    for name in ("campaign.toml", "recipients.csv", "signatories.csv"):
         shutil.copy(REPOSITORY / name, root)
     shutil.copytree(REPOSITORY / "templates", root / "templates")
     return CampaignFolder(root)

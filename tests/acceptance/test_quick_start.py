@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import email
 import email.policy
 import mailbox
@@ -14,7 +15,7 @@ import pytest
 from tests.campaign_folder import CampaignFolder, copy_sample
 from tests.peers import need, smtp_sink
 
-LETTERS = 16
+OFFICES, SIGNATORIES, LETTERS = 12, 8, 24
 UNPACED = ("limits.relay=off", "limits.per_domain=off")
 
 
@@ -32,12 +33,34 @@ def outbox(folder: CampaignFolder) -> Path:
     return folder.root / ".campaign" / "outbox"
 
 
+def rows_of(folder: CampaignFolder, name: str) -> list[dict[str, str]]:
+    """Return the rows of one of the lists."""
+    with (folder.root / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def test_every_sample_letter_lands_in_the_outbox_once(sent: CampaignFolder) -> None:
-    """A fresh copy, `campaign send`: a letter for every row in the Maildir, none twice."""
-    rows = (sent.root / "recipients.csv").read_text("utf-8").splitlines()[1:]
-    wanted = sorted(row.split(",")[0] for row in rows)
+    """A fresh copy, `campaign send`: a letter for every pair in the Maildir, none twice.
+
+    The sample's rule pairs those who write a language with those who read it.
+    """
+    offices, signatories = rows_of(sent, "recipients.csv"), rows_of(sent, "signatories.csv")
+    assert (len(offices), len(signatories)) == (OFFICES, SIGNATORIES)
+    assert len({one["language"] for one in signatories}) == 4
+    wanted = sorted(
+        (f"{one['name']} via Solidarity Committee", office["email"])
+        for one in signatories
+        for office in offices
+        if one["language"] == office["language"]
+    )
     assert len(wanted) == LETTERS
-    assert sorted(letter["Delivered-To"] for letter in mailbox.Maildir(outbox(sent))) == wanted
+    found = []
+    for path in (outbox(sent) / "new").iterdir():
+        letter = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+        (author,) = letter["From"].addresses
+        assert author.addr_spec == "letters@example.org"
+        found.append((author.display_name, str(letter["Delivered-To"])))
+    assert sorted(found) == wanted
 
 
 def test_status_adds_up(sent: CampaignFolder) -> None:
@@ -56,7 +79,7 @@ def test_a_second_send_sends_nothing(sent: CampaignFolder) -> None:
 
 
 def test_a_real_relay_gets_every_letter_once_although_the_sandbox_had_them(tmp_path: Path) -> None:
-    """Sandbox first, then a relay, then the relay again: it sees sixteen letters in all."""
+    """Sandbox first, then a relay, then the relay again: it sees each letter once."""
     folder = copy_sample(tmp_path)
     assert folder.run("send").code == 0
     with smtp_sink() as sink:
@@ -64,7 +87,7 @@ def test_a_real_relay_gets_every_letter_once_although_the_sandbox_had_them(tmp_p
         assert real.send().code == 0
         first = sink.letters()
         assert real.send().code == 0
-        assert (first.total(), set(first.values())) == (LETTERS, {1})
+        assert (first.total(), set(first.values())) == (LETTERS, {SIGNATORIES // 4})
         assert sink.letters() == first
         assert real.states() == {"sent": LETTERS}
 
