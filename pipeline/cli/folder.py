@@ -29,6 +29,7 @@ from pipeline.recipients.decoding import Undecodable
 from pipeline.recipients.pairing import Choice, Pair, Pairing, Turns
 from pipeline.recipients.rows import Findings, Listing, Recipient
 from pipeline.recipients.signatories import Signatories, Signatory, joined, read_signatories
+from pipeline.recipients.voices import same_words, unpaired
 
 LARGEST_TEMPLATE = 1 << 20
 MOST_TEMPLATES = 500  # files below templates/
@@ -155,6 +156,8 @@ def check_folder(
     if signatories is not None:
         of_all += signatories.of_all
         of_rows += signatories.of_rows
+        if usable:
+            of_rows += [*same_words(signatories, pairing), *unpaired(signatories, letters.choice, listing)]
     return Checked(
         settings,
         intake,
@@ -327,7 +330,7 @@ class _Letters:
         """Without templates there is nothing to write: not ``wanted``."""
         self._composer = composer
         self._listing = listing
-        self._choice: Choice = pairing.begin(turns)
+        self.choice: Choice = pairing.begin(turns)
         self._wanted = wanted
         self.written: Counter[str] = Counter()
         self.rows = 0
@@ -339,7 +342,7 @@ class _Letters:
         if not self._wanted:
             return
         written = 0
-        for signatory in self._choice.of(recipient):
+        for signatory in self.choice.of(recipient):
             if found := self._faults_of(recipient, signatory):
                 self.faults.add(found)
                 self.unwritable.add(number, signatory)
@@ -351,7 +354,7 @@ class _Letters:
     def take_back(self, withdrawn: Sequence[tuple[int, Recipient]]) -> None:
         """Count no letters of rows that were rejected after all; none of them had a fault."""
         for _, recipient in withdrawn if self._wanted else ():
-            number = len(self._choice.of(recipient))
+            number = len(self.choice.of(recipient))
             self.written[recipient.language] -= number
             self.rows -= number > 0
 

@@ -29,6 +29,7 @@ from typing import NamedTuple
 from pipeline.recipients.row import Recipient
 from pipeline.recipients.signatories import Rule, Signatory
 
+MOST_NAMED = 100
 _ALONE: tuple[None] = (None,)
 _RANK_BITS, _NUMBER_BITS = 8, 32
 
@@ -103,6 +104,16 @@ class Pairing:
         """Whether who writes to a recipient depends on those before it."""
         return self.signatories is not None and self.rule is Rule.ROUND_ROBIN
 
+    @property
+    def shared_by(self) -> set[str]:
+        """What signatories share with recipients, where the rule asks for it."""
+        return set(self._of)
+
+    @property
+    def circles(self) -> list[tuple[Signatory, ...]]:
+        """Those who share what the rule asks for."""
+        return list(self._of.values())
+
     def begin(self, turns: Turns | None = None) -> Choice:
         """Return the choice of one pass over the recipients, in their order."""
         return Choice(self, turns)
@@ -114,17 +125,24 @@ class Pairing:
             for signatory in choice.of(recipient):
                 yield Pair(recipient, signatory)
 
-    def alike(self, recipient: Recipient) -> tuple[Signatory, ...]:
-        """Return those who share what the rule asks for with a recipient."""
+    def shared(self, recipient: Recipient) -> str:
+        """Return what a recipient shares with who writes to it."""
         country = recipient.values.get("country", "")
-        return self._of.get(_spelt(country if self.rule is Rule.COUNTRY else recipient.language), ())
+        return _spelt(country if self.rule is Rule.COUNTRY else recipient.language)
+
+    def sharing(self, shared: str) -> tuple[Signatory, ...]:
+        """Return those who share it."""
+        return self._of.get(shared, ())
 
 
 class Choice:
-    """Who writes to whom in one pass."""
+    """Who writes to whom in one pass; ``nobody`` has the lines of the first recipients with no signatory."""
 
     def __init__(self, pairing: Pairing, turns: Turns | None) -> None:
-        self._pairing = pairing
+        self.pairing = pairing
+        self.nobody: list[int] = []
+        self.without = 0  # recipients with no signatory
+        self._met: set[str] = set()  # what recipients share with signatories
         self._turns = turns
         signatories = pairing.signatories or ()
         self._known = {one.key: one for one in signatories} if pairing.in_turn else {}
@@ -134,13 +152,13 @@ class Choice:
 
     def of(self, recipient: Recipient) -> Sequence[Signatory | None]:
         """Return who writes to the next recipient."""
-        pairing = self._pairing
+        pairing = self.pairing
         if pairing.signatories is None:
             return _ALONE
         if pairing.rule is Rule.ALL:
             return pairing.signatories
         if pairing.rule is not Rule.ROUND_ROBIN:
-            return pairing.alike(recipient)
+            return self._sharing(recipient)
         turn = self._turns.of(recipient.address.key) if self._turns is not None else None
         if turn is not None and (known := self._known.get(turn.signatory)) is not None:
             return (known,)
@@ -149,6 +167,21 @@ class Choice:
         number, order = self._queue[0]
         heapreplace(self._queue, (number + 1, order))
         return (pairing.signatories[order],)
+
+    def idle(self) -> Iterator[Signatory]:
+        """Yield those who write to nobody, once the pass is over."""
+        for shared in sorted(self.pairing.shared_by - self._met):
+            yield from self.pairing.sharing(shared)
+
+    def _sharing(self, recipient: Recipient) -> Sequence[Signatory]:
+        shared = self.pairing.shared(recipient)
+        self._met.add(shared)
+        found = self.pairing.sharing(shared)
+        if not found:
+            self.without += 1
+            if len(self.nobody) < MOST_NAMED:
+                self.nobody.append(recipient.line)
+        return found
 
 
 def _spelt(word: str) -> str:
