@@ -19,10 +19,11 @@ those intended. `delivery/compose.py` joins words and frame. What letters in a l
 once and only values are put in (`letters/cast.py`, `letters/letterhead.py`), with the same octets. `campaign
 check` goes this far for every row; one error stops a send.
 
-`delivery/plan.py` makes the row a letter: its identity is (campaign key, round, signatory, recipient), and
-its Message-ID comes from that identity, for life. `store/planning.py` writes it down as *planned*; a row
-that is known already makes no second letter, wherever it stands in the list. A confirmed `campaign send`
-moves it to *queued* (`store/queue.py`).
+Where supporters sign, `recipients/signatories.py` has read who they are, and `recipients/pairing.py` says who
+writes to whom. `delivery/plan.py` makes the pair a letter: its identity is (campaign key, round, signatory,
+recipient), and its Message-ID comes from that identity, for life. `store/planning.py` writes it down as
+*planned*; a row that is known already makes no second letter, wherever it stands in the list. A confirmed
+`campaign send` moves it to *queued* (`store/queue.py`).
 
 `delivery/supply.py` hands it out when its turn has come: it asks for opt-outs and office hours, and takes
 its place in every pace and quota it falls under (`delivery/rules.py`; `delivery/limits.py` is the arithmetic,

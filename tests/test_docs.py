@@ -471,7 +471,7 @@ def sample_sent(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The sample campaign in a folder of its own, sent into the sandbox; and what `send -v` said."""
     folder = tmp_path_factory.mktemp("sample") / "may-day"
     folder.mkdir()
-    for name in ("campaign.toml", "recipients.csv"):
+    for name in ("campaign.toml", "recipients.csv", "signatories.csv"):
         shutil.copy(ROOT / name, folder)
     shutil.copytree(ROOT / "templates", folder / "templates")
     return folder, said(folder, "send", "-v")
