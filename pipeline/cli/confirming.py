@@ -42,6 +42,18 @@ def confirm(place: Place, world: World, checked: Checked, wishes: Wishes, voice:
         )
 
 
+def _authors(checked: Checked) -> str:
+    """Return who the letters are from."""
+    author, signatories = checked.settings.author, checked.pairing.signatories
+    named = f"{author.name} <{author.address.wire}>".strip()
+    if signatories is None:
+        return named
+    first = checked.settings.signing.from_name.replace("{author}", author.name)
+    others = f", and {len(signatories) - 1} more" if len(signatories) > 1 else ""
+    name = first.replace("{name}", signatories[0].name) if signatories else author.name
+    return f"{name}{others} <{author.address.wire}>"
+
+
 def _facts(place: Place, checked: Checked, outlook: Outlook, new: int) -> list[tuple[str, str]]:
     settings, now = checked.settings, place.clock.now()
     before = outlook.leaving - new
@@ -54,7 +66,7 @@ def _facts(place: Place, checked: Checked, outlook: Outlook, new: int) -> list[t
     done = f"about {end:%Y-%m-%d %H:%M} {settings.timezone.key}, if the relay keeps up"
     return [
         ("Campaign", settings.name),
-        ("From", f"{settings.author.name} <{settings.author.address.wire}>".strip()),
+        ("From", _authors(checked)),
         ("Relay", settings.relay.name),
         ("Letters", number),
         ("Pace", show_limits(effective_limits(settings))),

@@ -125,6 +125,7 @@ def _evidence(place: Place, file: Path, pair: Pair, *, anyway: bool) -> tuple[Ev
     from pipeline.mail.mime import read_mail
     from pipeline.problem import visible
     from pipeline.store.recording import Evidence
+    from pipeline.store.world import WorldName
 
     raw, name = _read(file), visible(file.name, limit=80)
     mail = read_mail(raw)
@@ -134,6 +135,8 @@ def _evidence(place: Place, file: Path, pair: Pair, *, anyway: bool) -> tuple[Ev
     if not anyway:
         _refuse_another(mail, pair, name)
     notes = []
+    if place.world_name is WorldName.SANDBOX:
+        notes.append("this is the sandbox: record it again once relay.url names a real relay")
     sent, now = _date_of(mail), place.clock.now()
     if sent is None or sent > now + CLOCKS_DIFFER:
         notes.append("it has no date that can be; it is recorded as of now")

@@ -64,6 +64,12 @@ def test_a_letter_that_waited_becomes_this_one(campaign: CommandLine) -> None:
     assert pairs(campaign)[("Ada", "Mia")] == 0
 
 
+def test_the_sandbox_is_another_world_and_says_so(campaign: CommandLine) -> None:
+    """Nothing recorded there counts for a real relay."""
+    assert "note: this is the sandbox" in campaign(*RECORD).err
+    assert campaign("--set", "relay.url=smtp://127.0.0.1:9", "status", "--json").json["letters"]["total"] == 0
+
+
 def test_it_says_so_wherever_the_letter_is_shown(campaign: CommandLine) -> None:
     """In status, in show, with the file it came from."""
     campaign(*RECORD)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import CONFIG, CommandLine
+from tests.command_line import CONFIG, CommandLine, Terminal
 
 SIGNED = """\
 name,email,organisation,city,country,language,words,consent_date,consent_source,publish
@@ -254,3 +254,13 @@ def test_preview_shows_the_letters_of_a_signatory(campaign: CommandLine) -> None
     assert campaign("preview", "--out", "letters", "--json").json["written"][0] == (
         "000002-en-mia@office.example-ada@home.example.eml"
     )
+
+
+def test_the_question_before_a_real_send_says_in_whose_names(
+    campaign: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of them, and how many more."""
+    Terminal(monkeypatch).types("no\n")
+    said = campaign("--set", "relay.url=smtp://127.0.0.1:9", "send")
+    assert said.code == 2
+    assert "Ada Venn via Committee, and 1 more <letters@example.org>" in said.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -16,6 +17,7 @@ from pipeline.recipients.signatories import ReplyTo, Signing
 from tests.clocks import FakeClock
 from tests.unit.test_quick_letters import MOMENTS, agree, atoms, find, values
 
+GOLDEN = Path(__file__).parent.parent / "golden"
 HEAD = '+++\nsubject = "To {{ recipient.name }}, of {{ signatory.name }}"\n+++\n'
 BODIES = {
     "words": "Dear {{ recipient.name }},\n\n{{ signatory.words }}\n\nYours, {{ signatory.name }}\n",
@@ -109,3 +111,10 @@ def test_letters_of_one_shape_need_no_jinja(monkeypatch: pytest.MonkeyPatch) -> 
     words = {"signatory.words": "Other words.\n\nOther end.\nAnother line.", "signatory.name": "Bo"}
     second = first._replace(values={**PLAIN, **words})
     assert b"<p>Yours, Bo</p>" in (made._write_quickly(second, MOMENTS[0], "qp", "") or b"")
+
+
+def test_a_signed_letter_is_the_golden_one_octet_for_octet() -> None:
+    """From, Reply-To, own words in paragraphs, the names below; as it goes over the wire."""
+    draft = Draft(PLAIN, "en", "mia@office.example", 2, "<k7.abc@example.org>")
+    made = composer("words", ReplyTo.SIGNATORY)
+    assert made.write(draft, now=MOMENTS[1]) == (GOLDEN / "letter.en.signed.eml").read_bytes()
