@@ -247,6 +247,12 @@ def lists_of(settings: Settings, clock: Clock) -> tuple[Listing, Signatories | N
     return folder.listing, folder.signatories
 
 
+def templates_of(settings: Settings, clock: Clock) -> tuple[Templates, list[Problem]]:
+    """Return the templates of a folder and what is wrong with them. Raises Unusable, BadInput."""
+    found = _look_into(settings, clock)
+    return found.templates, found.template_problems
+
+
 def refuse_bad(checked: Checked, *, skip_bad: bool) -> None:
     """Raise BadInput for errors; with ``skip_bad`` only where leaving out rows would not mend them."""
     bad_rows, bad = errors(checked.of_rows), errors(checked.of_all)

@@ -4,6 +4,8 @@
     subject = "Release the marchers"
     preheader = "Four demands, and a request for a reply."
     attachments = ["attachments/statement.pdf"]
+    source = "en"            # made from that version; without it from the campaign's first language
+    differs = ["112"]        # figures and facts that this version has, or lacks, on purpose
     +++
     Dear …
 
@@ -22,7 +24,7 @@ from pipeline.letters.source import Source
 from pipeline.problem import Problem, visible
 
 FENCE = "+++"
-KEYS = ("subject", "preheader", "attachments")
+KEYS = ("subject", "preheader", "attachments", "source", "differs")
 
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
@@ -39,6 +41,9 @@ class FrontMatter:
     attachments_line: int
     body: str
     body_line: int
+    source: str = ""  # the language it was made from; empty: the campaign's first
+    source_line: int = 1
+    differs: tuple[str, ...] = ()  # figures and facts that this version has, or lacks, on purpose
 
 
 def read_front_matter(source: Source) -> tuple[FrontMatter | None, list[Problem]]:
@@ -62,6 +67,13 @@ def read_front_matter(source: Source) -> tuple[FrontMatter | None, list[Problem]
         problems.append(
             _wrong(source, "attachments", end, 'a list of file names: ["attachments/statement.pdf"]')
         )
+    made_from, differs = table.get("source", ""), table.get("differs", [])
+    if not isinstance(made_from, str):
+        problems.append(_wrong(source, "source", end, 'a language: "en"'))
+    if not isinstance(differs, list) or not all(isinstance(one, str) for one in differs):
+        problems.append(
+            _wrong(source, "differs", end, 'a list of figures and facts: ["112", "facts.injured"]')
+        )
     if problems:
         return None, sorted(problems, key=lambda problem: problem.line)
     matter = FrontMatter(
@@ -73,6 +85,9 @@ def read_front_matter(source: Source) -> tuple[FrontMatter | None, list[Problem]
         attachments_line=key_line(source, "attachments", end),
         body="\n".join(source.lines[end:]),
         body_line=end + 1,
+        source=made_from,
+        source_line=key_line(source, "source", end),
+        differs=tuple(differs),
     )
     return matter, []
 

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Template, UndefinedError
 from markupsafe import Markup
@@ -54,6 +54,9 @@ from pipeline.letters.sandbox import (
 from pipeline.letters.source import Source
 from pipeline.letters.splice import Plans
 from pipeline.problem import Problem, visible
+
+if TYPE_CHECKING:
+    from pipeline.letters.confirmed import Confirmation
 
 MOST_OUTLINES = 256
 MOST_CASTS = 16  # bodies kept ready for values
@@ -191,10 +194,12 @@ class Templates:
         page: Piece,
         campaign: Mapping[str, str],
         facts: Facts,
+        confirmed: Mapping[str, Confirmation] | None = None,
     ) -> None:
         self._letters, self._broken, self._page = letters, broken, page
         self._campaign = Table(CAMPAIGN, campaign)
         self.facts = facts
+        self.confirmed = dict(confirmed or {})
         self._shared: dict[str, dict[str, Any]] = {}  # names that are the same for all letters in a language
         self._plans = {"ltr": Plans(), "rtl": Plans(rtl=True)}
         self._frames: dict[tuple[str, bool], Frame] = {}
@@ -251,9 +256,10 @@ class Templates:
             return recipient
         return {**recipient, SALUTATION: self.facts.address(language, recipient)}
 
-    def letter(self, language: str) -> LetterTemplate | None:
-        """Return one language's letter; None where there is none that can be used."""
-        return self._letters.get(language)
+    @property
+    def letters(self) -> Mapping[str, LetterTemplate]:
+        """The letters that can be used, by language."""
+        return self._letters
 
     def render_always(self, language: str) -> None:
         """Let `words` give no letter in ``language`` any more."""

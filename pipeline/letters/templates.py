@@ -23,14 +23,17 @@ from difflib import get_close_matches
 
 from jinja2 import Template, TemplateSyntaxError, nodes
 
+from pipeline.letters import confirmed as confirmations
 from pipeline.letters import facts as shared_facts
 from pipeline.letters import layout
+from pipeline.letters.confirmed import Confirmation, older_versions, read_confirmed
 from pipeline.letters.facts import Facts, read_facts
 from pipeline.letters.filters import FILTERS
 from pipeline.letters.frame import is_frame
 from pipeline.letters.frontmatter import FENCE, read_front_matter, read_toml
 from pipeline.letters.names import Known, Use, check_names
 from pipeline.letters.outline import printed_columns
+from pipeline.letters.parity import compare_versions
 from pipeline.letters.parts import (
     DEEPEST,
     FOLDER,
@@ -49,8 +52,6 @@ from pipeline.problem import Problem, Severity, visible
 __all__ = ["Rendered", "TemplateFault", "Templates", "compile_templates"]
 
 COMPILE_SECONDS = 10.0  # all templates together, in the main thread
-
-CONFIRMED_FILE = "templates/confirmed.toml"
 
 _LETTER = re.compile(r"templates/letter\.([A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*)\.md")
 _TAG = re.compile(r"\{%.*?%\}|\{#.*?#\}")
@@ -134,8 +135,16 @@ class _Compiler:
                 wrong = [problem for problem in self.problems if problem.file == name]
                 broken[language] = (self.problems[before:] or wrong or [unread])[0]
         self._unused(read)
+        self.problems += compare_versions(letters, self._facts, tuple(dict.fromkeys(languages)))
+        confirmed = self._confirmed(read.get(confirmations.FILE))
+        self.problems += older_versions(letters, self._facts, languages, confirmed)
         return Templates(
-            letters=letters, broken=broken, page=page, campaign=self._known.campaign, facts=self._facts
+            letters=letters,
+            broken=broken,
+            page=page,
+            campaign=self._known.campaign,
+            facts=self._facts,
+            confirmed=confirmed,
         )
 
     def nothing(self) -> Templates:
@@ -171,7 +180,7 @@ class _Compiler:
 
     def _unused(self, read: Mapping[str, Source | None]) -> None:
         for name in read:
-            known = name in (shared_facts.FILE, CONFIRMED_FILE, layout.FILE) or _LETTER.fullmatch(name)
+            known = name in (shared_facts.FILE, confirmations.FILE, layout.FILE) or _LETTER.fullmatch(name)
             if not known and name.removeprefix(FOLDER) not in self._parts:
                 names = "templates/letter.LANGUAGE.md, templates/facts.toml and templates/layout.html"
                 hint = f"the files that are read: {names}, and what letters include and extend"
@@ -191,6 +200,11 @@ class _Compiler:
         if self._facts.salutations and shared_facts.SALUTATION not in columns:
             columns = (*columns, shared_facts.SALUTATION)
         self._known = replace(self._known, columns=columns, facts=self._facts.entries)
+
+    def _confirmed(self, source: Source | None) -> dict[str, Confirmation]:
+        found, problems = read_confirmed(source) if source else ({}, [])
+        self.problems += problems
+        return found
 
     def _letter(self, source: Source) -> LetterTemplate | None:
         matter, problems = read_front_matter(source)
