@@ -79,6 +79,7 @@ def campaign(
 
 
 def _add_commands() -> None:
+    from pipeline.cli.approve import add as add_approve
     from pipeline.cli.cancel import add as add_cancel
     from pipeline.cli.check import add as add_check
     from pipeline.cli.export import add as add_export
@@ -100,6 +101,7 @@ def _add_commands() -> None:
         add_init,
         add_check,
         add_preview,
+        add_approve,
         add_send,
         add_run,
         add_status,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.options import Json, Quiet, Verbose
-from pipeline.cli.place import Place
+from pipeline.cli.options import Json, Quiet, Verbose, level
+from pipeline.cli.place import Place, Voice
 from pipeline.errors import Unusable
 
 if TYPE_CHECKING:
@@ -37,6 +37,17 @@ def preview(
         typer.Option("--out", metavar="DIR", help="Write every chosen letter as .eml; without WHO, all."),
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Show the HTML in the browser.")] = False,
+    language: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--language",
+            metavar="LANG",
+            help="This version beside the one it was made from; repeatable.",
+        ),
+    ] = None,
+    side_by_side: Annotated[
+        bool, typer.Option("--side-by-side", help="All versions beside each other.")
+    ] = False,
     json: Json = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -51,6 +62,14 @@ def preview(
     checked = check_folder(place.settings, clock=place.clock, turns=turns_taken(place))
     if not (quiet or json):
         tell_problems(errors(checked.problems))
+    if language or side_by_side:
+        from pipeline.cli.sidebyside import show_versions
+
+        if who is not None or open_:
+            raise Unusable("--language and --side-by-side show versions, not WHO, and not in the browser")
+        voice, wanted = Voice(json, level(verbose, quiet)), [] if side_by_side else language or []
+        show_versions(place, voice, checked, wanted, out_dir)
+        return
     chosen = _chosen(checked, who, everyone=out_dir is not None)
     if out_dir is not None:
         names = _write(checked, chosen, out_dir, place)
@@ -170,6 +189,7 @@ def _open(checked: Checked, chosen: Iterable[Pair], place: Place) -> None:
 
     from pipeline.cli.folder import draft_of
     from pipeline.cli.telling import err
+    from pipeline.report.versions import framed
     from pipeline.store.world import FOLDER
 
     folder = place.root.resolve() / FOLDER / "preview"
@@ -178,7 +198,8 @@ def _open(checked: Checked, chosen: Iterable[Pair], place: Place) -> None:
         page = folder / f"{recipient.line:06d}-{recipient.language}{signed}.html"
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            page.write_text(checked.composer.render(draft_of(recipient, signatory=signatory)).html, "utf-8")
+            words = checked.composer.render(draft_of(recipient, signatory=signatory))
+            page.write_text(framed(words.html, words.subject), "utf-8")
         except OSError as trouble:
             raise Unusable(f"{page} cannot be written: {trouble.strerror}") from None
         if not webbrowser.open(page.as_uri()):

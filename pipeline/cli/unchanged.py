@@ -20,8 +20,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.cli.folder import CONFIG, TEMPLATES, Checked, composer_of
+from pipeline.cli.folder import CONFIG, Checked, composer_of
 from pipeline.cli.place import Place
+from pipeline.cli.templatefiles import TEMPLATES
 from pipeline.clock import to_us
 from pipeline.delivery.compose import Composer
 from pipeline.problem import errors

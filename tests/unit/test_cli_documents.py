@@ -67,6 +67,8 @@ DOCUMENTS = {
     "check": ("check",),
     "preview": ("preview",),
     "preview-out": ("preview", "--out", "letters"),
+    "approve-translation": ("approve", "--translation", "es", "--by", "M. Diez"),
+    "preview-versions": ("preview", "--side-by-side"),
     "dry-run": ("send", "--dry-run"),
     "test": ("send", "--to", "me@example.org"),
     "status": ("status",),

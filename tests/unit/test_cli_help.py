@@ -17,7 +17,8 @@ COMMON = ("--json", "--verbose", "-v", "--quiet", "-q", "--help", "-h")
 COMMANDS = {  # DESIGN.md, section 6, as far as it is built
     "init": ("DIR",),
     "check": ("--online", "--strict"),
-    "preview": ("WHO", "--out", "--open"),
+    "preview": ("WHO", "--out", "--open", "--language", "--side-by-side"),
+    "approve": ("--by", "--translation"),
     "send": (
         "--dry-run",
         "--limit",
