@@ -7,7 +7,7 @@ none of it is kept; who needs the recipients again asks `Checked.recipients`, wh
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -147,6 +147,7 @@ def check_folder(
     if not intake.columns:  # then every column is unknown, and the list itself is what is wrong
         template_problems = [problem for problem in template_problems if problem.code != "unknown-column"]
         letters = _Letters(composer, listing, pairing, turns, wanted=False)
+    template_problems = [_for_whom(problem, letters.asked, intake.file) for problem in template_problems]
     of_all = [*settings.warnings, *template_problems, *(p for p in intake.problems if p.line <= 1)]
     of_rows = [*(p for p in intake.problems if p.line > 1), *letters.faults.all()]
     if signatories is not None:
@@ -173,6 +174,16 @@ def check_folder(
     )
 
 
+def _for_whom(problem: Problem, asked: Mapping[str, tuple[int, int]], file: str) -> Problem:
+    """Return a problem of a letter that does not exist with the rows that ask for it."""
+    language = problem.file.removeprefix("templates/letter.").removesuffix(".md")
+    first, rows = asked.get(language, (0, 0)) if problem.code == "no-template" else (0, 0)
+    if not rows:
+        return problem
+    more = f" and {rows - 1} more rows are" if rows > 1 else " is"
+    return replace(problem, message=f"{problem.message}, and {file}:{first}{more} written to in {language}")
+
+
 class _Folder(NamedTuple):
     """A campaign's folder, its list not read yet but for the header."""
 
@@ -185,7 +196,7 @@ class _Folder(NamedTuple):
     signatories: Signatories | None
 
 
-def _look_into(settings: Settings, clock: Clock) -> _Folder:
+def _look_into(settings: Settings, clock: Clock, *, compare: bool = True) -> _Folder:
     hint = 'write the list there, or name it in campaign.toml: [recipients] file = "..."'
     file = ListFile(settings.root, settings.recipients_file, LARGEST_LIST, hint)
     listing = Listing(
@@ -203,6 +214,7 @@ def _look_into(settings: Settings, clock: Clock) -> _Folder:
         campaign={"name": settings.name, "author": settings.author.name or settings.author.address.wire},
         languages=settings.languages,
         signatory=signatories.columns if signatories is not None else None,
+        compare=compare,
     )
     carried: set[str] = set()
     composer = _composer(settings, templates, listing, clock, carried, signed=signatories is not None)
@@ -234,7 +246,7 @@ def _pairing(settings: Settings, signatories: Signatories | None) -> Pairing:
 
 def composer_of(settings: Settings, clock: Clock) -> Composer:
     """Return what writes the letters of a folder that was checked before. Raises Unusable, BadInput."""
-    return _look_into(settings, clock).composer
+    return _look_into(settings, clock, compare=False).composer
 
 
 def lists_of(settings: Settings, clock: Clock) -> tuple[Listing, Signatories | None]:
@@ -335,6 +347,7 @@ class _Letters:
         self.choice: Choice = pairing.begin(turns)
         self._wanted = wanted
         self.written: Counter[str] = Counter()
+        self.asked: dict[str, tuple[int, int]] = {}  # first line and number of rows, where none is written
         self.rows = 0
         self.unwritable = Unwritable()
         self.faults = _Faults()
@@ -342,6 +355,8 @@ class _Letters:
     def write(self, number: int, recipient: Recipient) -> None:
         """Write the letters to row ``number`` in memory."""
         if not self._wanted:
+            first, rows = self.asked.get(recipient.language, (recipient.line, 0))
+            self.asked[recipient.language] = first, rows + 1
             return
         written = 0
         for signatory in self.choice.of(recipient):

@@ -69,16 +69,18 @@ def compile_templates(
     campaign: Mapping[str, str],
     languages: Sequence[str],
     signatory: Collection[str] | None = None,
+    compare: bool = True,
 ) -> tuple[Templates, list[Problem]]:
     """Compile the templates of a campaign and return them with everything that is wrong with them.
 
     ``sources`` maps file names relative to the campaign ("templates/letter.en.md") to their text;
     ``columns`` are those of the list, ``campaign`` the values of campaign.x, ``languages`` those that
     letters are written in, ``signatory`` the names of signatory.x (None: there are no signatories). A
-    letter with an error is not among what can be rendered.
+    letter with an error is not among what can be rendered. Not to ``compare`` the versions is for a campaign
+    that was checked before.
     """
     signed = tuple(signatory) if signatory is not None else None
-    compiler = _Compiler(Known(tuple(columns), dict(campaign), {}, signatory=signed))
+    compiler = _Compiler(Known(tuple(columns), dict(campaign), {}, signatory=signed), compare=compare)
     try:
         with time_limit(COMPILE_SECONDS):
             templates = compiler.compile(sources, languages)
@@ -101,7 +103,8 @@ class _Shared:
 class _Compiler:
     """Reads sources and gathers problems."""
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: Known, *, compare: bool) -> None:
+        self._compare = compare
         self.problems: list[Problem] = []
         self._known = known
         self._shelf = Shelf()
@@ -135,9 +138,10 @@ class _Compiler:
                 wrong = [problem for problem in self.problems if problem.file == name]
                 broken[language] = (self.problems[before:] or wrong or [unread])[0]
         self._unused(read)
-        self.problems += compare_versions(letters, self._facts, tuple(dict.fromkeys(languages)))
         confirmed = self._confirmed(read.get(confirmations.FILE))
-        self.problems += older_versions(letters, self._facts, languages, confirmed)
+        if self._compare:
+            self.problems += compare_versions(letters, self._facts, tuple(dict.fromkeys(languages)))
+            self.problems += older_versions(letters, self._facts, languages, confirmed)
         return Templates(
             letters=letters,
             broken=broken,

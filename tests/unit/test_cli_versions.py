@@ -208,3 +208,11 @@ def test_a_link_out_of_the_folder_is_no_template(versions: CommandLine, tmp_path
         "templates/part.md: error: this is a link to a file outside of the campaign's folder"
         in said.out + said.err
     )
+
+
+def test_a_missing_letter_names_the_rows_that_ask_for_it(versions: CommandLine) -> None:
+    """Who would get nothing."""
+    (versions.folder / "templates" / "letter.es.md").unlink()
+    said = versions("check")
+    words = "this letter does not exist, and recipients.csv:4 is written to in es"
+    assert (said.code, f"templates/letter.es.md: error: {words}" in said.out) == (2, True)
