@@ -251,7 +251,9 @@ def _teller(voice: Voice) -> Any:
         )
 
     def as_words(parcel: Any, result: Any) -> None:
-        err(visible(f"{parcel.letter.email}: {result.verdict}: {result.response or result.note}"))
+        signed = parcel.letter.values.get("signatory.name", "")
+        by = f" of {signed}" if signed else ""
+        err(visible(f"{parcel.letter.email}{by}: {result.verdict}: {result.response or result.note}"))
 
     if voice.json:
         return as_json

@@ -264,3 +264,31 @@ def test_the_question_before_a_real_send_says_in_whose_names(
     said = campaign("--set", "relay.url=smtp://127.0.0.1:9", "send")
     assert said.code == 2
     assert "Ada Venn via Committee, and 1 more <letters@example.org>" in said.err
+
+
+def test_an_answer_that_a_signatory_passes_on_lies_beside_that_signatorys_letter(
+    campaign: CommandLine,
+) -> None:
+    """The office wrote to Bo, who had the second letter to it; both letters have one subject."""
+    path = campaign.folder / "templates" / "letter.en.md"
+    path.write_text(TEMPLATE.replace(" from {{ signatory.name }}", ""), "utf-8")
+    campaign("send", "--only", "mia@office.example")
+    box = campaign.folder / "box"
+    for name in ("cur", "new", "tmp"):
+        (box / name).mkdir(parents=True)
+    (box / "new" / "1").write_text(
+        "From: Bo Lund <bo@home.example>\nTo: letters@example.org\nSubject: Fwd: To Mia\n"
+        "Message-ID: <fwd.1@home.example>\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n"
+        "--x\nContent-Type: text/plain\n\nThis came to me.\n"
+        "--x\nContent-Type: message/rfc822\n\n"
+        "From: Mia <mia@office.example>\nTo: Bo Lund <bo@home.example>\nSubject: Re: To Mia\n"
+        "Message-ID: <re.1@office.example>\n\nThank you for your words. The minister will look into it.\n"
+        "--x--\n",
+        "utf-8",
+    )
+    campaign("--set", "replies.mailbox=maildir:box", "replies", "fetch")
+    letters = campaign("show", "mia@office.example", "--json").json["letters"]
+    assert {one["signatory"]: len(one["replies"]) for one in letters} == {
+        "ada@home.example": 0,
+        "bo@home.example": 1,
+    }
