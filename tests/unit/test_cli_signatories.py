@@ -292,3 +292,13 @@ def test_an_answer_that_a_signatory_passes_on_lies_beside_that_signatorys_letter
         "ada@home.example": 0,
         "bo@home.example": 1,
     }
+
+
+def test_cancel_takes_a_signatorys_address(campaign: CommandLine) -> None:
+    """Whoever withdraws consent is out at once, without an edit of the list."""
+    campaign("send", "--limit", "1")
+    campaign("send", "--dry-run")
+    assert campaign("cancel", "bo@home.example").code == 0
+    campaign("send")
+    assert not [pair for pair in pairs(campaign) if pair[0] == "Bo"]
+    assert states(campaign) == {"sent": 2, "cancelled": 2}
