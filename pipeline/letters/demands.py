@@ -4,7 +4,7 @@ A demand is known by a name in front of it, which is not printed (`1. {# release
 has none, by the facts and figures in it. So a demand that is missing, or stands in another place, can be told
 from the text of two versions that nobody here can read.
 
-Contract: pure. Limits: lists that stand at the margin, of two entries at least; entries without a name, a
+Contract: pure. Limits: lists that stand at the margin; entries without a name, a
 fact or a figure are told apart by their number alone.
 """
 
@@ -43,7 +43,7 @@ class Demand:
 
 
 def numbered(texts: Sequence[tuple[Source, Sequence[int]]], language: str) -> list[list[Demand]]:
-    """Return the numbered lists of a letter, those of one entry left out."""
+    """Return the numbered lists of a letter."""
     lists: list[list[Demand]] = []
     for source, lines in texts:
         under_way: list[Demand] = []
@@ -60,7 +60,7 @@ def numbered(texts: Sequence[tuple[Source, Sequence[int]]], language: str) -> li
                 last = under_way[-1]
                 under_way[-1] = Demand(last.number, source, last.line, f"{last.text}\n{line}", language)
             blank = not line.strip()
-    return [one for one in lists if len(one) > 1]
+    return lists
 
 
 def missing(longer: Sequence[Demand], shorter: Sequence[Demand]) -> list[int]:

@@ -144,6 +144,10 @@ def read_facts(
         problems.append(facts.problem((), "too-many-facts", f"there are more than {MOST_ENTRIES:,} facts"))
     if problems:
         return facts, problems[:20]
+    problems = [
+        facts.problem(path, "unfit-fact", f"{_dotted(path)} is no text like those beside it", value=True)
+        for path in _wordless((), table, frozenset(languages))
+    ]
     salutations: tuple[Salutation, ...] = ()
     if _is_list_of_tables(table.get(SALUTATION)):
         reader = _Salutations(facts, frozenset(languages), frozenset(columns))
@@ -239,6 +243,21 @@ def _with_words(value: Any, languages: frozenset[str]) -> Any:
     ):
         return Words(value)
     return {key: _with_words(item, languages) for key, item in value.items()}
+
+
+def _wordless(path: Path, value: Any, languages: frozenset[str]) -> Iterator[Path]:
+    """Yield what is no text in a table that is words by language otherwise."""
+    if isinstance(value, dict):
+        tags = bool(languages & set(value)) and all(map(_TAG.fullmatch, value))
+        texts = [isinstance(item, str) for item in value.values()]
+        for key, item in value.items():
+            if tags and any(texts) and not isinstance(item, str):
+                yield (*path, key)
+            elif path or key != SALUTATION:
+                yield from _wordless((*path, key), item, languages)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _wordless((*path, number), item, languages)
 
 
 def _spoken_in(language: str, value: Any, path: str) -> Any:

@@ -157,6 +157,8 @@ class _Pair:
             numbered(texts_of(one, self._shared), language)
             for one, language in zip((self._origin, self._version), self._languages, strict=True)
         )
+        if len(there) != len(here):  # "1. Mai" at the beginning of a paragraph is no list of demands
+            there, here = ([one for one in lists if len(one) > 1] for lists in (there, here))
         for theirs, ours in zip_longest(there, here, fillvalue=()):
             yield from self._list(theirs, ours)
 

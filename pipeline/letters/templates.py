@@ -47,7 +47,7 @@ from pipeline.letters.parts import (
 from pipeline.letters.rendering import LetterTemplate, Piece, Rendered, TemplateFault, Templates
 from pipeline.letters.sandbox import Bounded, Sandbox, Trouble, placed, plain, time_limit
 from pipeline.letters.source import Source, read_source
-from pipeline.problem import Problem, Severity, visible
+from pipeline.problem import Problem, Severity, errors, visible
 
 __all__ = ["Rendered", "TemplateFault", "Templates", "compile_templates"]
 
@@ -115,6 +115,7 @@ class _Compiler:
         self._parts: dict[str, _Shared | None] = {}
         self._under_way: list[str] = []  # shared files that are being compiled
         self._facts = Facts()
+        self._facts_wrong = False
 
     def compile(self, sources: Mapping[str, str], languages: Sequence[str]) -> Templates:
         read = {name: self._read(name, sources[name]) for name in sorted(sources)}
@@ -138,6 +139,8 @@ class _Compiler:
                 wrong = [problem for problem in self.problems if problem.file == name]
                 broken[language] = (self.problems[before:] or wrong or [unread])[0]
         self._unused(read)
+        if self._facts_wrong:  # then what is wrong with it is told, and not what it lacks
+            self.problems = [problem for problem in self.problems if problem.code != "unknown-fact"]
         confirmed = self._confirmed(read.get(confirmations.FILE))
         if self._compare:
             self.problems += compare_versions(letters, self._facts, tuple(dict.fromkeys(languages)))
@@ -200,6 +203,7 @@ class _Compiler:
         if table is not None:
             self._facts, problems = read_facts(source, languages=languages, columns=self._known.columns)
         self.problems += problems
+        self._facts_wrong = bool(errors(problems)) and not self._facts.entries
         columns = self._known.columns
         if self._facts.salutations and shared_facts.SALUTATION not in columns:
             columns = (*columns, shared_facts.SALUTATION)

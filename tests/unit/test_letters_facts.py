@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.letters.templates import TemplateFault, Templates, compile_templates
-from pipeline.problem import Problem
+from pipeline.problem import Problem, errors
 
 COLUMNS = ("email", "name", "office", "gender")
 CELLS = {"email": "a@embassy.example", "name": "Мира Кордвель", "office": "Посол", "gender": "f"}
@@ -54,7 +54,7 @@ def compiled(body: str, facts: str = FACTS) -> tuple[Templates, list[Problem]]:
 def text_of(body: str, language: str = "ru", **cells: str) -> str:
     """Return the text of a letter that has no problems."""
     templates, problems = compiled(body)
-    assert problems == []
+    assert errors(problems) == []
     return templates.render(language=language, recipient={**CELLS, **cells}, row=ROW).text.rstrip("\n")
 
 
@@ -130,3 +130,15 @@ def test_facts_are_bounded() -> None:
     """A file that anybody may have written."""
     for facts in ("x = " + "[" * 12 + "]" * 12, "x = [" + "1," * 2_001 + "]", "x = 99999999999999999999999"):
         assert compiled("x", facts)[1][0].code in ("unfit-fact", "too-many-facts")
+
+
+def test_words_that_are_no_text_are_told_where_they_stand() -> None:
+    """Whoever wrote a figure without its quotation marks finds it."""
+    problems = compiled("{{ facts.prisoners }}", '[prisoners]\nen = "Irena"\nru = 5\n')[1]
+    assert [(p.code, p.line, p.column) for p in problems if p.code != "not-words"] == [("unfit-fact", 3, 6)]
+
+
+def test_what_a_broken_file_of_facts_lacks_is_not_told_as_well() -> None:
+    """It may be there, behind the mistake."""
+    problems = compiled("{{ facts.detained }}", "detained = 47\n[[demands]\n")[1]
+    assert [problem.code for problem in problems] == ["toml-syntax"]

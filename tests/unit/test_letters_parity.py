@@ -211,3 +211,10 @@ def test_words_of_another_language_are_warned_about() -> None:
     """A copied line, most likely."""
     found = problems(RUSSIAN.replace("facts.prisoners", "facts.prisoners.en"))
     assert [(p.code, p.line, p.severity) for p in found] == [("other-language", 6, Severity.WARNING)]
+
+
+def test_a_list_of_which_one_demand_is_left_lacks_the_others() -> None:
+    """And not all of them."""
+    assert said("1. раз\n", "1. one\n2. two\n") == [
+        "letter.ru.md:4:1: error: demand 2 is missing here: templates/letter.en.md:5 has it"
+    ]
