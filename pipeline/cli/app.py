@@ -82,11 +82,15 @@ def _add_commands() -> None:
     from pipeline.cli.approve import add as add_approve
     from pipeline.cli.cancel import add as add_cancel
     from pipeline.cli.check import add as add_check
+    from pipeline.cli.diff import add as add_diff
     from pipeline.cli.export import add as add_export
+    from pipeline.cli.followup import add as add_followup
     from pipeline.cli.init import add as add_init
     from pipeline.cli.pause import add as add_pause
+    from pipeline.cli.plan import add as add_plan
     from pipeline.cli.preview import add as add_preview
     from pipeline.cli.record import add as add_record
+    from pipeline.cli.render import add as add_render
     from pipeline.cli.replies import app as replies
     from pipeline.cli.resend import add as add_resend
     from pipeline.cli.resolve import add as add_resolve
@@ -101,7 +105,11 @@ def _add_commands() -> None:
         add_init,
         add_check,
         add_preview,
+        add_plan,
+        add_render,
         add_approve,
+        add_diff,
+        add_followup,
         add_send,
         add_run,
         add_status,

@@ -13,6 +13,7 @@ from pipeline.cli.suppressions import suppressed_keys
 from pipeline.cli.telling import ask, counted, err, table
 from pipeline.delivery.letter import State
 from pipeline.errors import Unusable
+from pipeline.store.approvals import why_withheld
 from pipeline.store.upcoming import in_order
 from pipeline.store.world import World
 
@@ -25,7 +26,10 @@ def confirm(place: Place, world: World, checked: Checked, wishes: Wishes, voice:
     barred = suppressed_keys(place, (recipient.address.key for recipient in checked.recipients()))
     with world.campaign.reading() as connection:
         letters = in_order(connection, [State.PLANNED, State.QUEUED])
-        outlook = look_ahead(letters, checked, wishes, barred=barred, now=place.clock.now())
+        withheld = why_withheld(connection)
+        outlook = look_ahead(
+            letters, checked, wishes, barred=barred, withheld=withheld, now=place.clock.now()
+        )
     new = outlook.new
     if not new:
         return

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.cli.folder import Checked, draft_of
+from pipeline.cli.gate import keep_back_within
 from pipeline.cli.outlook import Outlook, departures, last_departure, look_ahead
 from pipeline.cli.pacing import effective_limits, relay_words, show_limits
 from pipeline.cli.place import Place, Voice
@@ -22,8 +23,10 @@ from pipeline.cli.telling import SCHEMA, counted, moment, next_step, out, out_js
 from pipeline.clock import to_us
 from pipeline.delivery.letter import State
 from pipeline.errors import ExitCode
+from pipeline.store.approvals import why_withheld
 from pipeline.store.upcoming import Upcoming, in_order
 
+FOLLOW_UP = "(a follow-up)"  # instead of its subject
 MOST_SHOWN = 5_000  # lines; beyond them letters are counted
 
 
@@ -44,7 +47,10 @@ def show_dry_run(place: Place, checked: Checked, wishes: Wishes, voice: Voice) -
     first = sorted(zip(outlook.going, whens, strict=True), key=lambda one: one[1])[:MOST_SHOWN]
     subjects = _subjects(checked, {(letter.key, letter.signatory) for letter, _ in first})
     leaving = [
-        _Departure(letter, subjects.get((letter.key, letter.signatory), ""), when) for letter, when in first
+        _Departure(
+            letter, FOLLOW_UP if letter.round else subjects.get((letter.key, letter.signatory), ""), when
+        )
+        for letter, when in first
     ]
     if voice.json:
         out_json(_document(place, leaving, outlook, paused, now))
@@ -62,8 +68,10 @@ def _planned(place: Place, checked: Checked, wishes: Wishes, now: datetime) -> t
             now_us = to_us(place.clock.now())
             settle_standing_orders(place, connection, freed=freed, now_us=now_us)
             bring_in_line(place, world, checked, connection, now_us=now_us)
+            keep_back_within(place, world, checked.composer, connection)
             letters = in_order(connection, list(State))
-            outlook = look_ahead(letters, checked, wishes, barred=barred, now=now)
+            withheld = why_withheld(connection)
+            outlook = look_ahead(letters, checked, wishes, barred=barred, withheld=withheld, now=now)
             connection.rollback()
         return outlook, is_paused(world)
 

@@ -23,7 +23,7 @@ from pipeline.errors import BadInput, Unusable
 from pipeline.letters.attachments import FoundFile, find_attachments
 from pipeline.letters.attachments import Place as Written
 from pipeline.letters.message import Attachment, MessageFault
-from pipeline.letters.templates import TemplateFault, Templates, compile_templates
+from pipeline.letters.templates import TemplateFault, Templates, compile_both
 from pipeline.problem import Problem, Severity, errors, visible
 from pipeline.recipients.decoding import Undecodable
 from pipeline.recipients.pairing import Choice, Pair, Pairing, Turns
@@ -208,7 +208,7 @@ def _look_into(settings: Settings, clock: Clock, *, compare: bool = True) -> _Fo
         delimiter=settings.delimiter,
     )
     signatories = signatories_of(settings, clock)
-    templates, problems = compile_templates(
+    templates, problems = compile_both(
         read_templates(settings.root),
         columns=listing.columns,
         campaign={"name": settings.name, "author": settings.author.name or settings.author.address.wire},

@@ -6,7 +6,7 @@ Limits: what earlier runs have used up of a quota is not looked at; see `deliver
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -57,17 +57,19 @@ def look_ahead(
     wishes: Wishes,
     *,
     barred: Collection[str],
+    withheld: Mapping[int, str],
     now: datetime,
 ) -> Outlook:
     """Sort letters, given in the order of the queue, into those that a send would take now and the others.
 
-    ``barred`` are suppressed keys.
+    ``barred`` are suppressed keys, ``withheld`` the letters that no send may release, by number, and why.
     """
     outlook = Outlook()
     for letter in letters:
         if wishes.only is not None and not {letter.key, letter.signatory} & set(wishes.only):
             continue
-        if why := _why_not(letter, checked, wishes, suppressed=letter.key in barred, now=now):
+        why = _why_not(letter, checked, wishes, suppressed=letter.key in barred, now=now)
+        if why := why or withheld.get(letter.id, ""):
             outlook.stays(letter, why)
         elif wishes.most is not None and outlook.leaving >= wishes.most:
             outlook.stays(letter, f"beyond --limit {wishes.most}")

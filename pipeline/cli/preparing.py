@@ -17,7 +17,7 @@ from pipeline.delivery.plan import plan_letters
 from pipeline.errors import Unusable
 from pipeline.recipients.pairing import Turns
 from pipeline.recipients.signatories import Rule
-from pipeline.store import operator, planning, queue, shared
+from pipeline.store import followups, operator, planning, queue, shared
 from pipeline.store.world import World, accept_place, why_not_here
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def prepare(place: Place, world: World, found: Found) -> None:
         if found.checked is not None:
             bring_in_line(place, world, found.checked, connection, now_us=now_us)
             unchanged.remember(place, connection, found)
+        followups.withdraw_answered(connection, campaign=place.settings.key, now_us=now_us)
 
 
 def turns_taken(place: Place) -> Turns | None:

@@ -18,6 +18,7 @@ from pipeline.errors import AlreadyRunning, CampaignError, ExitCode
 if TYPE_CHECKING:
     from pipeline.cli.collecting import Brought
     from pipeline.cli.summing import Summary
+    from pipeline.delivery.parcel import Compose
     from pipeline.store.world import World
 
 
@@ -67,6 +68,7 @@ def run_campaign(place: Place, voice: Voice) -> int:
     Replies come first, so that an opt-out holds for the letters of this very run; whatever becomes of them,
     letters are sent.
     """
+    from pipeline.cli import gate
     from pipeline.cli.collecting import collect_replies
     from pipeline.cli.folder import Checked, check_folder, refuse_bad
     from pipeline.cli.forwarding import forward_replies
@@ -91,11 +93,14 @@ def run_campaign(place: Place, voice: Voice) -> int:
                 _tell_replies(collect_replies(place, world), place, world, voice)
         found = look(place, world, check)
         prepare(place, world, found)
+        compose: Compose = found.composer
+        if gate.keep_back(place, world, found.composer, verify=False):
+            compose = gate.approved_composer(place, world, found.composer)
         if place.settings.auto_release:
             with world.campaign.writing() as connection:
                 queue.release(connection, now_us=to_us(place.clock.now()))
-        summary = Sending(place, world, found.composer, Wishes("run")).go()
-        code = _tell(summary, world, voice)
+        summary = Sending(place, world, compose, Wishes("run")).go()
+        code = _tell(place, summary, world, voice)
         return forward_replies(place, world, found.composer, summary, voice) or code
 
 
@@ -137,17 +142,25 @@ def _changed(world: World, name: str, value: str) -> bool:
         return before != value
 
 
-def _tell(summary: Summary, world: World, voice: Voice) -> int:
+def _tell(place: Place, summary: Summary, world: World, voice: Voice) -> int:
     """Say what needs a person, each thing once; return the exit code of a scheduled run."""
     from pipeline.cli.summing import doubt_words, summary_lines, tell_as_json, tell_stop, tell_unrecorded
     from pipeline.cli.telling import counted, err, out
+    from pipeline.cli.withheld import counts_of, tell_withheld
     from pipeline.delivery.letter import State
     from pipeline.problem import visible
 
-    waiting = summary.counts.by_state[State.PLANNED]
+    withheld = counts_of(world)
+    waiting = summary.counts.by_state[State.PLANNED] - withheld.changed - withheld.unapproved - withheld.held
     new_letters = _risen(world, "told_planned", waiting)
+    newly_withheld = [
+        _risen(world, "told_changed", withheld.changed),
+        _risen(world, "told_unapproved", withheld.unapproved),
+    ]
     new_doubts = _new_doubts(world)
-    code = _exit_code(summary, new_doubts=new_doubts)
+    code = _exit_code(summary, new_doubts=new_doubts, newly_changed=newly_withheld[0])
+    if any(newly_withheld):
+        tell_withheld(place, world, voice)
     if voice.json:
         tell_as_json(summary, code)
         return code
@@ -168,10 +181,12 @@ def _tell(summary: Summary, world: World, voice: Voice) -> int:
     return code
 
 
-def _exit_code(summary: Summary, *, new_doubts: bool) -> int:
-    """Return 0 when what remains only waits, or is in doubt and was told before."""
+def _exit_code(summary: Summary, *, new_doubts: bool, newly_changed: bool) -> int:
+    """Return 0 when what remains only waits, or what is wrong with it was told before."""
     if summary.unrecorded:
         return int(ExitCode.STORE_UNWRITABLE)
+    if newly_changed:
+        return int(ExitCode.UNUSABLE)
     if summary.stop is not None and summary.stop.exit_code is not ExitCode.WAITING:
         return int(summary.stop.exit_code)
     return int(ExitCode.FAILED if summary.progress.failed or new_doubts else ExitCode.DONE)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.cli.sending import Wishes
     from pipeline.cli.summing import Summary
     from pipeline.cli.unchanged import Found
+    from pipeline.delivery.parcel import Compose
     from pipeline.store.world import World
 
 MOST_PROCESSES = 8
@@ -149,6 +150,7 @@ def send_campaign(
     place: Place, check: Callable[[], Checked], wishes: Wishes, voice: Voice, *, yes: bool
 ) -> int:
     """Check, lock, plan, ask, release, send, tell; return the exit code."""
+    from pipeline.cli import gate, withheld
     from pipeline.cli.forwarding import forward_replies
     from pipeline.cli.pacing import relay_words
     from pipeline.cli.preparing import prepare
@@ -166,9 +168,14 @@ def send_campaign(
             found = look_again(place, world, found, check)
             prepare(place, world, found)
             _refuse_unknown(place, world, wishes)
+            compose: Compose = found.composer
+            if gate.keep_back(place, world, found.composer, verify=True):
+                compose = gate.approved_composer(place, world, found.composer)
+                withheld.refuse_unapproved(place, world)
+            withheld.tell_withheld(place, world, voice)
             if not is_paused(world):
                 _release(place, world, found, check, wishes, voice, yes=yes)
-            sending = Sending(place, world, found.composer, wishes, told=_teller(voice))
+            sending = Sending(place, world, compose, wishes, told=_teller(voice))
             if voice.chatty and not voice.json:
                 out(f"{place.settings.name}: sending through {relay_words(place.settings.relay)}")
             summary = sending.go(watched(sending.progress, voice, place.clock))

@@ -25,13 +25,12 @@ from pipeline.cli.reports import Outcome
 from pipeline.cli.summing import Summary, tell_unrecorded
 from pipeline.cli.telling import err, local_moment, lose_output, lost_output
 from pipeline.clock import from_us, to_us
-from pipeline.delivery.compose import Composer
 from pipeline.delivery.connect import Credentials, Opener
 from pipeline.delivery.desk import SendingDesk
 from pipeline.delivery.dispatch import Run
 from pipeline.delivery.letter import Letter, Parcel, Result, State
 from pipeline.delivery.limits import Limits, Pace
-from pipeline.delivery.parcel import Packing
+from pipeline.delivery.parcel import Compose, Packing
 from pipeline.delivery.relay import BodyEncoding, Pipelining, Relay, RelayKind
 from pipeline.delivery.rules import Rules
 from pipeline.delivery.session import Manner
@@ -40,7 +39,7 @@ from pipeline.errors import CampaignError, ExitCode
 from pipeline.mail.identity import letter_token
 from pipeline.problem import visible
 from pipeline.recipients.suppression import suppression_hash
-from pipeline.store import history, ledger, operator, queue, shared
+from pipeline.store import approvals, history, ledger, operator, queue, shared
 from pipeline.store.journal import Journal
 from pipeline.store.stock import StoreStock
 from pipeline.store.world import World, begin_run, end_run, note_progress
@@ -79,11 +78,11 @@ class Sending:
     """One run over an open, locked, planned world."""
 
     def __init__(
-        self, place: Place, world: World, composer: Composer, wishes: Wishes, *, told: Told | None = None
+        self, place: Place, world: World, compose: Compose, wishes: Wishes, *, told: Told | None = None
     ) -> None:
         self._place = place
         self._world = world
-        self._composer = composer
+        self._composer = compose
         self._wishes = wishes
         self._told = told
         self.progress = Progress()
@@ -361,7 +360,10 @@ class Sending:
 
     def _unsendable(self, letter: Letter, state: State, why: str) -> None:
         with self._world.campaign.writing() as connection:
-            queue.take_out(connection, [letter.id], state, why=why, now_us=to_us(self._place.clock.now()))
+            if state is State.PLANNED:
+                approvals.withhold(connection, [approvals.Withheld(letter.id, why, changed=True)])
+            else:
+                queue.take_out(connection, [letter.id], state, why=why, now_us=to_us(self._place.clock.now()))
         self.notes.append(f"row {letter.line}: not sent: {why}")
 
     def _hold_relay(self, child: Child | None, duration: timedelta, why: str) -> None:
@@ -388,7 +390,8 @@ class Sending:
         now_us = to_us(place.clock.now())
         with world.campaign.reading() as connection:
             counts = history.counts(connection, now_us=now_us)
-        summary = Summary(progress, stop, counts, tuple(self.notes), self._unrecorded)
+            changed = approvals.count_withheld(connection).changed
+        summary = Summary(progress, stop, counts, tuple(self.notes), self._unrecorded, changed)
         if run_id is not None:
             end_run(
                 world,

@@ -92,9 +92,13 @@ def _story(world: World, line: LetterLine) -> dict[str, Any]:
     from dataclasses import asdict
 
     from pipeline.cli.replies_telling import reply_document
-    from pipeline.store import history, replies
+    from pipeline.delivery.letter import State
+    from pipeline.store import approvals, history, replies
 
     with world.campaign.reading() as connection:
+        approved = approvals.of_letters(connection, [line.id]).get(line.id)
+        approval = approvals.approval(connection, approved.approval) if approved else None
+        withheld = approvals.why_withheld(connection, [line.id]).get(line.id, "")
         attempts = history.attempts_of(connection, line.id)
         events = history.events_of(connection, line.id)
         sha256 = history.content_hash(connection, line.id)
@@ -103,6 +107,11 @@ def _story(world: World, line: LetterLine) -> dict[str, Any]:
         **asdict(line),
         "state": str(line.state),
         "sha256": sha256,
+        "approved_by": approval.by if approval else None,
+        "approved_at": approval.at if approval else None,
+        "approved_sha256": approved.approved.sha256 if approved else None,
+        "draft": approved.approved.file if approved else None,
+        "withheld": withheld if line.state is State.PLANNED else "",
         "bounced": any(reply.kind == "bounce" for reply in thread),
         "replies": [reply_document(reply) for reply in thread],
         "attempts": [asdict(attempt) for attempt in attempts],
@@ -120,16 +129,21 @@ def _lines(story: dict[str, Any], place: Place) -> list[str]:
         return local_moment(value, zone) if value else "-"
 
     why = f": {story['why']}" if story["why"] else ""
+    kind = "follow-up" if story["round"] else "letter"
     where = f"{story['language']}, line {story['line']} of the list"
     by = f"of {story['signatory']} " if story["signatory"] else ""
     lines = [
-        f"letter {story['id']} {by}to {story['email']} ({where})",
+        f"{kind} {story['id']} {by}to {story['email']} ({where})",
         f"  {story['state']}{why}",
         f"  Message-ID {story['message_id']}",
     ]
     if story["due_at"]:
         lines.append(f"  due {local(story['due_at'])}")
+    if story["withheld"]:
+        lines.append(f"  not released: {story['withheld']}")
     happened = [(local(story["planned_at"]), "planned", "")]
+    if story["approved_by"]:
+        happened.append((local(story["approved_at"]), "approved", _approved_words(story)))
     if story["released_at"]:
         happened.append((local(story["released_at"]), "released", ""))
     for attempt in story["attempts"]:
@@ -156,6 +170,13 @@ def _lines(story: dict[str, Any], place: Place) -> list[str]:
             lines += ["", f"  reply {reply['id']}, {visible(_whose(reply))}:"]
             lines += [f"    {visible(text)}" for text in reply["text"].splitlines()]
     return lines
+
+
+def _approved_words(story: dict[str, Any]) -> str:
+    """Return who approved a letter, and whether these very bytes were permitted to go."""
+    same = {None: "", story["approved_sha256"]: "; these bytes went"}
+    words = f"by {story['approved_by']}, {story['draft']}"
+    return words + same.get(story["sha256"], "; its Date was set anew when it went")
 
 
 def _reply_words(reply: dict[str, Any]) -> str:

@@ -178,6 +178,7 @@ def _notes(place: Place, world: World, counts: Counts) -> list[Note]:
         until, why = held[account]
         opens = from_us(until).astimezone(place.settings.timezone)
         notes.append(Note("held", f"the relay is left alone until {opens:%H:%M %Z}: {why}"))
+    notes += _approval_notes(place, world)
     notes += [
         Note("in_doubt", f"in doubt: {line.email} ({line.message_id})", "`campaign resolve`")
         for line in doubts
@@ -196,6 +197,24 @@ def _notes(place: Place, world: World, counts: Counts) -> list[Note]:
                 f"the store lies in a folder that {name} copies about",
                 "keep campaigns outside such folders",
             )
+        )
+    return notes
+
+
+def _approval_notes(place: Place, world: World) -> list[Note]:
+    """Return who approved the letters, and what waits for it."""
+    from pipeline.cli.withheld import withheld_words
+    from pipeline.report.figures import Note
+    from pipeline.store import approvals
+
+    with world.campaign.reading() as connection:
+        found = approvals.count_withheld(connection)
+        latest = approvals.standing(connection)
+    notes = [Note("approval", text) for text in withheld_words(found)]
+    if latest is not None:
+        at = latest.at.astimezone(place.settings.timezone)
+        notes.insert(
+            0, Note("approved", f"{latest.letters} letters approved by {latest.by}, {at:%Y-%m-%d %H:%M %Z}")
         )
     return notes
 

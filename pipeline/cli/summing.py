@@ -26,6 +26,7 @@ class Summary:
     counts: history.Counts
     notes: Sequence[str] = ()
     unrecorded: Sequence[Result] = ()
+    changed: int = 0  # letters that stay because they are not what was approved
 
     @property
     def remaining(self) -> int:
@@ -45,6 +46,8 @@ class Summary:
             codes.append(self.stop.exit_code)
         if self.unrecorded:
             codes.append(ExitCode.STORE_UNWRITABLE)
+        if self.changed:
+            codes.append(ExitCode.UNUSABLE)
         if self.progress.failed or self.in_doubt:
             codes.append(ExitCode.FAILED)
         if self.remaining:

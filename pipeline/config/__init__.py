@@ -12,13 +12,14 @@ sample      the commented file that `campaign init` writes
 """
 
 from pipeline.config.load import FILE, load_config, read_config
-from pipeline.config.model import CampaignKind, Forward, InDoubt
+from pipeline.config.model import Approval, CampaignKind, Forward, InDoubt
 from pipeline.config.password import read_mailbox_password, read_password
 from pipeline.config.sample import sample_config
 from pipeline.config.settings import Settings
 
 __all__ = [
     "FILE",
+    "Approval",
     "CampaignKind",
     "Forward",
     "InDoubt",

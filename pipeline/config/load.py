@@ -182,6 +182,7 @@ class _Reader:
             expires=parse_expires(campaign.expires, zone) if campaign.expires is not None else None,
             timezone=zone,
             auto_release=campaign.auto_release,
+            approval=campaign.approval,
             recipients_file=recipients.file,
             encoding=recipients.encoding,
             delimiter=recipients.delimiter,

@@ -7,7 +7,7 @@ table of the file is one model. Values arrive as tomllib gives them and leave as
 Contract: pure; nothing is coerced ("4" is no number), no key is unknown. A validator raises
 `PydanticCustomError` with ``words`` and ``hint`` in its context.
 
-Limits: [[relay]], [publish] and approval are not known to this version.
+Limits: [[relay]] and [publish] are not known to this version.
 """
 
 from __future__ import annotations
@@ -44,6 +44,13 @@ class CampaignKind(StrEnum):
 
     LETTERS = "letters"  # letters to officials
     MAILING = "mailing"  # a newsletter to members
+
+
+class Approval(StrEnum):
+    """Whether letters wait until somebody has approved them."""
+
+    OFF = "off"  # they just go; an approval that was given is honoured all the same
+    REQUIRED = "required"  # nothing goes that was not approved
 
 
 class Forward(StrEnum):
@@ -107,6 +114,12 @@ class CampaignTable(Table):
     )
     auto_release: bool = setting(
         "true: `campaign run` also sends rows added since the last send", default=False, sample="false"
+    )
+    approval: Annotated[Approval, Field(strict=False)] = setting(
+        '"required": a letter goes only as `campaign approve` approved it',
+        Approval.OFF,
+        sample='"off"',
+        init=False,
     )
     reply_to: Annotated[Mailbox | None, from_text(parse_mailbox)] = setting(
         "where answers go, if not to the author", None, sample='"replies@example.org"', init=False

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from pipeline.config.model import CampaignKind, Forward, InDoubt
+from pipeline.config.model import Approval, CampaignKind, Forward, InDoubt
 from pipeline.delivery.limits import Limits
 from pipeline.delivery.relay import Relay
 from pipeline.delivery.retry import Schedule
@@ -42,6 +42,7 @@ class Settings:
     expires: datetime | None  # aware, UTC: from this moment on letters are not wanted
     timezone: ZoneInfo
     auto_release: bool
+    approval: Approval
     recipients_file: str
     encoding: str  # of the list: a Python codec
     delimiter: str  # "auto", ",", ";" or TAB

@@ -25,6 +25,7 @@ from pipeline.delivery.parcel import Composed, Unfit
 from pipeline.letters.letterhead import Entry, Letterhead
 from pipeline.letters.message import Attachment, Encoding, Head, MessageFault, attachment_part, build_message
 from pipeline.letters.templates import Rendered, TemplateFault, Templates
+from pipeline.letters.thread import SAMPLE, Thread, file_of, read_thread
 from pipeline.mail import headers
 from pipeline.mail.address import Mailbox
 from pipeline.problem import Problem
@@ -57,6 +58,7 @@ class Draft(NamedTuple):
     email: str
     line: int
     message_id: str
+    thread: Thread | None = None  # None: a first letter
 
 
 @dataclass(slots=True)
@@ -65,6 +67,7 @@ class _Kept:
 
     heads: dict[tuple[str, bool], Letterhead | None] = field(default_factory=dict)
     signed: dict[tuple[object, ...], tuple[bytes, bytes] | None] = field(default_factory=dict)
+    followed: Counter[str] = field(default_factory=Counter)  # follow-ups that were checked, by language
     compared: Counter[str] = field(default_factory=Counter)  # letters written both ways, by language
     differs: bool = False  # they were not the same
     second: datetime = datetime(1, 1, 1, tzinfo=UTC)
@@ -95,23 +98,40 @@ class Composer:
         now = letter.built_at or self.clock.now()
         if letter.content is not None:
             return Composed(letter.content, now)
-        draft = Draft(letter.values, letter.language, letter.email, letter.line, letter.message_id)
+        thread = read_thread(letter.thread) if letter.thread else None
+        draft = Draft(letter.values, letter.language, letter.email, letter.line, letter.message_id, thread)
         try:
             return Composed(self.write(draft, now=now, eightbit=eightbit), now)
         except (TemplateFault, MessageFault, NotAttachable) as fault:
             raise Unfit(f"it cannot be written: {fault}") from None
 
+    def attached(self, letter: Letter) -> tuple[str, ...]:
+        """Return the names of the files that a letter carries."""
+        cell = letter.values.get("attachments", "")
+        templates = self.templates.followups if letter.thread else self.templates
+        own = templates.attached(letter.language) if templates else ()
+        return (*self.always_attached, *own, *_listed(cell))
+
+    def has_followup(self, language: str) -> bool:
+        """Say whether there are words for a second letter in a language."""
+        return self.templates.followups is not None and language in self.templates.followups.languages
+
     def render(self, draft: Draft) -> Rendered:
         """Return the words. Raises TemplateFault."""
-        return self.templates.render(
-            language=draft.language, recipient=draft.values, row=(self.list_file, draft.line)
-        )
+        templates, values = self.templates, draft.values
+        if draft.thread is not None:
+            if self.templates.followups is None:
+                raise TemplateFault(_no_followup(draft.language))
+            templates, values = self.templates.followups, {**values, **draft.thread.columns()}
+        return templates.render(language=draft.language, recipient=values, row=(self.list_file, draft.line))
 
     def write(self, draft: Draft, *, now: datetime, eightbit: bool = False, mark: str = "") -> bytes:
         """Return the whole message; ``mark`` is put before the subject of a test copy.
 
         Raises TemplateFault, MessageFault, NotAttachable.
         """
+        if draft.thread is not None:
+            return self.write_plainly(draft, now=now, eightbit=eightbit, mark=mark)
         encoding: Encoding = "8bit" if eightbit else "qp"
         quick = self._write_quickly(draft, now, encoding, mark)
         return (
@@ -122,8 +142,11 @@ class Composer:
         """Raise what `write` would raise; nothing is written where it is certain that it can be.
 
         The first letters in a language are written both ways all the same: should an octet differ, all its
-        letters go the plain way from then on. Raises TemplateFault, MessageFault, NotAttachable.
+        letters go the plain way from then on. So are their follow-ups, where there are words for them.
+        Raises TemplateFault, MessageFault, NotAttachable.
         """
+        if self.templates.followups is not None:
+            self._check_followup(draft)
         found = self.templates.words(
             language=draft.language, recipient=draft.values, row=(self.list_file, draft.line)
         )
@@ -137,6 +160,12 @@ class Composer:
                 self._compare(draft)
                 return
         self.write_plainly(draft, now=self.clock.now())
+
+    def _check_followup(self, draft: Draft) -> None:
+        """Write the follow-up of one of the first letters in a language. Raises what `check` does."""
+        if self._kept.followed[draft.language] < COMPARED and self.has_followup(draft.language):
+            self._kept.followed[draft.language] += 1
+            self.write_plainly(draft._replace(thread=SAMPLE), now=self.clock.now())
 
     @property
     def differs(self) -> bool:
@@ -258,9 +287,14 @@ class Composer:
             date=now.astimezone(self.zone),
             language=draft.language,
             reply_to=self.reply_to_of(draft.values),
-            extra=self._list_fields(draft) if self.mailing else (),
+            extra=self._extra(draft),
             smtputf8=not draft.email.isascii(),
         )
+
+    def _extra(self, draft: Draft) -> tuple[tuple[str, bytes], ...]:
+        """Return the fields of a follow-up, and of a mailing."""
+        threaded = draft.thread.fields() if draft.thread is not None else ()
+        return (*threaded, *self._list_fields(draft)) if self.mailing else threaded
 
     def _list_fields(self, draft: Draft) -> tuple[tuple[str, bytes], ...]:
         """Return what a mailing to members carries: how to leave it, and that no program need answer.
@@ -279,6 +313,11 @@ class Composer:
         address = (self.reply_to or self.author).address
         token = draft.message_id.strip("<>").partition("@")[0]
         return f"<mailto:{quote(address.wire, safe='@')}?subject=unsubscribe-{token}>".encode("ascii")
+
+
+def _no_followup(language: str) -> Problem:
+    hint = "write it like a letter: +++, its subject, +++, its words"
+    return Problem(file_of(language), 0, 0, "no-template", "this follow-up does not exist", hint)
 
 
 def _with_mark(mark: str, subject: str) -> str:

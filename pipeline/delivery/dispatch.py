@@ -103,8 +103,8 @@ class Supplier:
         try:
             return self.bench.pack(letter)
         except Unfit as unfit:
-            self.unsendable(letter, State.FAILED, str(unfit))
-            self.progress.failed += 1
+            self.unsendable(letter, unfit.state, str(unfit))
+            self.progress.failed += unfit.state is State.FAILED
             self.feed.settled()
             return None
 

@@ -45,7 +45,8 @@ class Letter(NamedTuple):
 
     ``attempts`` counts the permissions it has had, ``deferrals`` the temporary refusals that moved it along
     the schedule. ``content`` is what was frozen at the first permission, None before it or where bytes are
-    not kept; ``sha256`` is that content's and ``built_at`` the moment in its Date. ``values`` is the row.
+    not kept; ``sha256`` is that content's and ``built_at`` the moment in its Date. ``values`` is the row;
+    ``thread`` (`letters.thread`) names the letters before a follow-up.
     """
 
     id: int
@@ -62,6 +63,20 @@ class Letter(NamedTuple):
     content: bytes | None = None
     sha256: str = ""
     built_at: datetime | None = None
+    thread: str = ""
+
+
+NOT_APPROVED = "it is not approved"
+
+
+class Approved(NamedTuple):
+    """What was approved of a letter: hash and size of its draft, where that lies, the moment in its Date."""
+
+    letter: int
+    sha256: str
+    size: int
+    file: str
+    built_at: datetime
 
 
 class Parcel(NamedTuple):

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from pipeline.delivery.connect import Offer
-from pipeline.delivery.letter import Letter, Parcel
+from pipeline.delivery.letter import Letter, Parcel, State
 from pipeline.letters.message import dot_stuff
 
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
@@ -24,7 +24,12 @@ COMMAND_LIMIT = 2_000  # octets; RFC 5321 asks for 512 plus what each extension 
 
 
 class Unfit(Exception):
-    """The relay cannot take this letter as it is."""
+    """The letter cannot go as it is: the relay cannot take it (then it has failed), or ``state`` says what
+    else becomes of it."""
+
+    def __init__(self, why: str, state: State = State.FAILED) -> None:
+        super().__init__(why)
+        self.state = state
 
 
 class Composed(NamedTuple):

@@ -60,6 +60,13 @@ def plan_letters(
         )
 
 
+def message_id_of(
+    campaign: str, round_: int, signatory: str, recipient: str, *, secret: bytes, domain: str
+) -> str:
+    """Return the Message-ID of an identity; ``secret`` is the store's, ``domain`` the author's."""
+    return message_id(_local_part(campaign, round_, signatory, recipient, secret=secret), domain)
+
+
 def _cells(values: Mapping[str, str]) -> dict[str, str]:
     return values.as_dict() if isinstance(values, Cells) else dict(values)
 

@@ -28,7 +28,7 @@ from pipeline.problem import Problem, visible
 FOLDER = "templates/"
 DEEPEST = 8
 
-_LETTER = re.compile(r"letter\.[^/]*\.md")
+_LETTER = re.compile(r"(?:letter|followup)\.[^/]*\.md")
 _INVISIBLE = (nodes.Block, nodes.Extends, nodes.Assign)
 
 

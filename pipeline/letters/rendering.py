@@ -209,6 +209,7 @@ class Templates:
         self._made: Counter[str] = Counter()  # casts, by language
         self._uncast: set[str] = set()  # languages whose letters are all rendered
         self.languages = tuple(sorted([*letters, *broken]))
+        self.followups: Templates | None = None  # second letters, where there are words for them
 
     def render(self, *, language: str, recipient: Mapping[str, str], row: tuple[str, int]) -> Rendered:
         """Return the letter in ``language`` for one ``recipient`` (column -> cell).

@@ -47,13 +47,15 @@ from pipeline.letters.parts import (
 from pipeline.letters.rendering import LetterTemplate, Piece, Rendered, TemplateFault, Templates
 from pipeline.letters.sandbox import Bounded, Sandbox, Trouble, placed, plain, time_limit
 from pipeline.letters.source import Source, read_source
+from pipeline.letters.thread import COLUMNS, FOLLOWUP, file_of
 from pipeline.problem import Problem, Severity, errors, visible
 
 __all__ = ["Rendered", "TemplateFault", "Templates", "compile_templates"]
 
 COMPILE_SECONDS = 10.0  # all templates together, in the main thread
 
-_LETTER = re.compile(r"templates/letter\.([A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*)\.md")
+LETTER = "letter"
+_LETTER = re.compile(rf"templates/({LETTER}|{FOLLOWUP})\.([A-Za-z]{{2,8}}(?:-[A-Za-z0-9]{{1,8}})*)\.md")
 _TAG = re.compile(r"\{%.*?%\}|\{#.*?#\}")
 _OPENING = re.compile(r"\{%[+-]?\s*(if|for|endif|endfor)\b")
 _HTML = re.compile(
@@ -70,17 +72,19 @@ def compile_templates(
     languages: Sequence[str],
     signatory: Collection[str] | None = None,
     compare: bool = True,
+    stem: str = LETTER,
 ) -> tuple[Templates, list[Problem]]:
     """Compile the templates of a campaign and return them with everything that is wrong with them.
 
     ``sources`` maps file names relative to the campaign ("templates/letter.en.md") to their text;
     ``columns`` are those of the list, ``campaign`` the values of campaign.x, ``languages`` those that
-    letters are written in, ``signatory`` the names of signatory.x (None: there are no signatories). A
-    letter with an error is not among what can be rendered. Not to ``compare`` the versions is for a campaign
-    that was checked before.
+    letters are written in, ``signatory`` the names of signatory.x (None: there are no signatories), ``stem``
+    is how the files of letters begin. A letter with an error is not among what can be rendered. Not to
+    ``compare`` the versions is for a campaign that was checked before.
     """
     signed = tuple(signatory) if signatory is not None else None
-    compiler = _Compiler(Known(tuple(columns), dict(campaign), {}, signatory=signed), compare=compare)
+    known = Known(tuple(columns), dict(campaign), {}, signatory=signed)
+    compiler = _Compiler(known, stem, compare=compare)
     try:
         with time_limit(COMPILE_SECONDS):
             templates = compiler.compile(sources, languages)
@@ -89,6 +93,44 @@ def compile_templates(
         compiler.problems.append(Problem("templates", 0, 0, "too-slow", message))
         templates = compiler.nothing()
     return templates, compiler.problems
+
+
+def compile_both(
+    sources: Mapping[str, str],
+    *,
+    columns: Collection[str],
+    campaign: Mapping[str, str],
+    languages: Sequence[str],
+    signatory: Collection[str] | None,
+    compare: bool = True,
+) -> tuple[Templates, list[Problem]]:
+    """Compile first letters and, where there are any, the follow-ups (`Templates.followups`); arguments as
+    `compile_templates` has them.
+
+    The rows of follow-ups have two more columns (`thread.COLUMNS`). Only what is wrong with their own files
+    is told of them; the others are the first letters' business.
+    """
+
+    def compiled(
+        *more: str, languages: Sequence[str], stem: str, compare: bool
+    ) -> tuple[Templates, list[Problem]]:
+        return compile_templates(
+            sources,
+            columns=(*columns, *more),
+            campaign=campaign,
+            languages=languages,
+            signatory=signatory,
+            stem=stem,
+            compare=compare,
+        )
+
+    first, problems = compiled(languages=languages, stem=LETTER, compare=compare)
+    written = [language for language in languages if file_of(language) in sources]
+    if not written:
+        return first, problems
+    first.followups, found = compiled(*COLUMNS, languages=written, stem=FOLLOWUP, compare=False)
+    ours = {file_of(language) for language in written}
+    return first, [*problems, *(problem for problem in found if problem.file in ours)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +145,10 @@ class _Shared:
 class _Compiler:
     """Reads sources and gathers problems."""
 
-    def __init__(self, known: Known, *, compare: bool) -> None:
+    def __init__(self, known: Known, stem: str, *, compare: bool) -> None:
         self._compare = compare
         self.problems: list[Problem] = []
+        self._stem = stem
         self._known = known
         self._shelf = Shelf()
         self._lines = Sandbox(finalize=plain, filters=FILTERS)
@@ -134,7 +177,7 @@ class _Compiler:
             if letter:
                 letters[language] = letter
             else:
-                name = f"templates/letter.{language}.md"
+                name = f"templates/{self._stem}.{language}.md"
                 unread = Problem(name, 0, 0, "template-unusable", "the letter cannot be used")
                 wrong = [problem for problem in self.problems if problem.file == name]
                 broken[language] = (self.problems[before:] or wrong or [unread])[0]
@@ -168,21 +211,28 @@ class _Compiler:
         self, read: Mapping[str, Source | None], languages: Sequence[str]
     ) -> Iterator[tuple[str, Source | None]]:
         """Yield the letters to compile; report those that are missing and those that nobody asked for."""
-        found = {match[1]: source for name, source in read.items() if (match := _LETTER.fullmatch(name))}
+        found = {
+            match[2]: source
+            for name, source in read.items()
+            if (match := _LETTER.fullmatch(name)) and match[1] == self._stem
+        }
         for language in dict.fromkeys(languages):
             if language in found:
                 yield language, found[language]
                 continue
-            name = f"templates/letter.{language}.md"
+            name = f"templates/{self._stem}.{language}.md"
             hint = f"write it, or take {language} out of languages in campaign.toml"
             if near := get_close_matches(language, [other for other in found if other not in languages], n=1):
-                hint = f"there is templates/letter.{near[0]}.md"
+                hint = f"there is templates/{self._stem}.{near[0]}.md"
             self.problems.append(Problem(name, 0, 0, "no-template", "this letter does not exist", hint))
         for language in found:
             if language not in languages:
                 hint = f'languages in campaign.toml does not have "{language}"; such files are left aside'
                 self._warn(
-                    f"templates/letter.{language}.md", "unused-template", "this letter is not used", hint
+                    f"templates/{self._stem}.{language}.md",
+                    "unused-template",
+                    "this letter is not used",
+                    hint,
                 )
 
     def _unused(self, read: Mapping[str, Source | None]) -> None:

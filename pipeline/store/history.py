@@ -70,6 +70,7 @@ class LetterLine:
     """A letter in a list."""
 
     id: int
+    round: int  # 0: a first letter
     email: str
     signatory: str  # key; "" where the campaign writes in its own name
     language: str
@@ -184,6 +185,7 @@ def _line(row: sa.Row[tuple[object, ...]]) -> LetterLine:
     record = row._mapping
     return LetterLine(
         id=record["id"],
+        round=record["round"],
         email=record["email"],
         signatory=record["signatory"],
         language=record["language"],

@@ -100,6 +100,27 @@ def _figures(connection: sa.Connection) -> None:
     connection.exec_driver_sql("CREATE INDEX replies_of_letters ON replies (letter, ours, kind, received_at)")
 
 
+def _approvals(connection: sa.Connection) -> None:
+    """Who approved which bytes, and which letters wait for it."""
+    for table in (
+        'CREATE TABLE approvals (id INTEGER NOT NULL PRIMARY KEY, at BIGINT NOT NULL, "by" TEXT NOT NULL, '
+        "manifest TEXT NOT NULL, letters INTEGER NOT NULL, withdrawn_at BIGINT)",
+        "CREATE TABLE origins (id INTEGER NOT NULL PRIMARY KEY, made_from TEXT NOT NULL)",
+        "CREATE TABLE approved (letter INTEGER NOT NULL PRIMARY KEY REFERENCES letters (id), "
+        "approval INTEGER NOT NULL REFERENCES approvals (id), sha256 TEXT NOT NULL, size INTEGER NOT NULL, "
+        "file TEXT NOT NULL, encoding TEXT NOT NULL, built_at BIGINT NOT NULL, row TEXT NOT NULL, "
+        "origins INTEGER NOT NULL REFERENCES origins (id))",
+        "CREATE TABLE withheld (letter INTEGER NOT NULL PRIMARY KEY REFERENCES letters (id), "
+        "why TEXT NOT NULL, changed BOOLEAN NOT NULL)",
+    ):
+        connection.exec_driver_sql(table)
+
+
+def _threads(connection: sa.Connection) -> None:
+    """A follow-up knows the letters before it."""
+    connection.exec_driver_sql("ALTER TABLE letters ADD COLUMN thread TEXT NOT NULL DEFAULT ''")
+
+
 def _strikes(connection: sa.Connection) -> None:
     """Bounces that may mean the address."""
     connection.exec_driver_sql(
@@ -122,6 +143,8 @@ CAMPAIGN = Schema(
         "003 fetched mail": _mails,
         "004 replies": _replies,
         "005 figures of replies": _figures,
+        "006 approvals": _approvals,
+        "007 threads": _threads,
     },
 )
 SHARED = Schema(

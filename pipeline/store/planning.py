@@ -8,16 +8,18 @@ planned again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from pipeline.delivery.letter import State
 from pipeline.delivery.plan import FIRST_ROUND, PlannedLetter
+from pipeline.store import followups
 from pipeline.store.dialect import PreparedRows
 from pipeline.store.tables import letters, meta, tallies
 
@@ -42,11 +44,14 @@ def plan(
     before = _total(connection)
     seen = _next_seen(connection)
     stream = iter(planned)
+    rounds = followups.rounds(connection, campaign=campaign)
     while batch := list(islice(stream, BATCH)):
         _UPSERT.run(connection, map(_of_row, batch), p_campaign=campaign, p_seen=seen, p_now=now_us)
+        for number in rounds:
+            _refresh_followups(connection, batch, campaign=campaign, round_=number, seen=seen)
     gone = connection.execute(
         sa.update(letters)
-        .where(letters.c.campaign == campaign, letters.c.round == FIRST_ROUND)
+        .where(letters.c.campaign == campaign)
         .where(letters.c.seen != seen, letters.c.state.in_(_WAITING))
         .values(state=State.CANCELLED, why=ROW_REMOVED, due_at=None, ended_at=now_us)
     )
@@ -64,6 +69,27 @@ def turns(connection: sa.Connection, *, campaign: str) -> Iterator[tuple[str, st
     )
     for row in connection.execution_options(yield_per=BATCH).execute(query):
         yield row.recipient, row.signatory, row.rank
+
+
+def _refresh_followups(
+    connection: sa.Connection, batch: Sequence[PlannedLetter], *, campaign: str, round_: int, seen: int
+) -> None:
+    """Bring the follow-ups of some rows in line with them, as the first letters are."""
+    change = sa.update(letters).where(
+        letters.c.campaign == campaign,
+        letters.c.round == round_,
+        letters.c.signatory == sa.bindparam("p_signatory"),
+        letters.c.recipient == sa.bindparam("p_recipient"),
+    )
+    values: dict[str, Any] = {
+        name: sa.case((_fresh, sa.bindparam(f"p_{name}")), else_=letters.c[name]) for name in _REFRESHED
+    }
+    values |= {"line": sa.bindparam("p_line"), "seen": seen, **_BROUGHT_BACK}
+    rows = [
+        {f"p_{name}": getattr(one, name) for name in ("signatory", "recipient", "line", *_REFRESHED)}
+        for one in batch
+    ]
+    connection.execute(change.values(values), rows)
 
 
 def _total(connection: sa.Connection) -> int:
@@ -94,6 +120,11 @@ _insert = sqlite.insert(letters).values(
 )
 _fresh = letters.c.attempts == 0  # from the first permission on the frozen bytes count, not the row
 _returned = sa.and_(letters.c.state == State.CANCELLED, letters.c.why == ROW_REMOVED)
+_BROUGHT_BACK: dict[str, Any] = {  # a letter whose row is in the list again
+    "state": sa.case((_returned, State.PLANNED), else_=letters.c.state),
+    "why": sa.case((_returned, ""), else_=letters.c.why),
+    "ended_at": sa.case((_returned, sa.null()), else_=letters.c.ended_at),
+}
 _UPSERT = PreparedRows(
     _OF_ROW,
     _insert.on_conflict_do_update(
@@ -102,9 +133,7 @@ _UPSERT = PreparedRows(
             **{name: sa.case((_fresh, _insert.excluded[name]), else_=letters.c[name]) for name in _REFRESHED},
             "line": _insert.excluded.line,
             "seen": _insert.excluded.seen,
-            "state": sa.case((_returned, State.PLANNED), else_=letters.c.state),
-            "why": sa.case((_returned, ""), else_=letters.c.why),
-            "ended_at": sa.case((_returned, sa.null()), else_=letters.c.ended_at),
+            **_BROUGHT_BACK,
         },
     ),
 )

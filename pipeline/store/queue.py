@@ -17,10 +17,14 @@ from pipeline.clock import from_us
 from pipeline.delivery.letter import Letter, State
 from pipeline.store.dialect import Prepared, as_rows, rows_of
 from pipeline.store.operator import IN_DOUBT
-from pipeline.store.tables import attempts, bundles, contents, events, letters, tallies
+from pipeline.store.tables import attempts, bundles, contents, events, letters, tallies, withheld
 
 FROZEN_AT_ONCE = 4_000_000  # octets of messages tried before; there may be files in each
+WAITING = (State.PLANNED, State.QUEUED)
 HOST_GONE = "the program ended between permission and answer"
+
+
+_WITHHELD = sa.exists().where(withheld.c.letter == letters.c.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +63,9 @@ def release(
 ) -> int:
     """Queue planned letters, all or the first ``most``, all of them or those `between` the keys in ``only``.
 
-    Return how many.
+    Those that are withheld stay planned. Return how many it was.
     """
-    chosen = sa.select(letters.c.id).where(letters.c.state == State.PLANNED)
+    chosen = sa.select(letters.c.id).where(letters.c.state == State.PLANNED, ~_WITHHELD)
     if only is not None:
         chosen = chosen.where(between(only))
     chosen = chosen.order_by(letters.c.line, letters.c.id)
@@ -159,6 +163,7 @@ def _letter(
     deferrals: int,
     line: int,
     row: str,
+    thread: str,
     sha256: str | None,
     built_at: int | None,
     *_: object,
@@ -179,18 +184,25 @@ def _letter(
         content,
         sha256 or "",
         from_us(built_at) if built_at is not None else None,
+        thread,
     )
+
+
+def _of_letters() -> sa.Select[Any]:
+    """Return the question for letters as `_letter` takes them."""
+    of_letter = ("id", "message_id", "recipient", "email", "domain", "language", "timezone", "attempts")
+    kept = (contents.c.sha256, contents.c.built_at, contents.c.start, contents.c.size, contents.c.bundle)
+    return sa.select(
+        *(letters.c[name] for name in (*of_letter, "deferrals", "line", "row", "thread")),
+        *kept,
+        letters.c.due_at,
+    ).outerjoin(contents, contents.c.letter == letters.c.id)
 
 
 def _due(*, only: bool) -> tuple[Prepared, Prepared]:
     """Return the questions for letters due at the time of a place, behind it, and for those due later."""
-    of_letter = ("id", "message_id", "recipient", "email", "domain", "language", "timezone", "attempts")
-    kept = (contents.c.sha256, contents.c.built_at, contents.c.start, contents.c.size, contents.c.bundle)
     query = (
-        sa.select(
-            *(letters.c[name] for name in (*of_letter, "deferrals", "line", "row")), *kept, letters.c.due_at
-        )
-        .outerjoin(contents, contents.c.letter == letters.c.id)
+        _of_letters()
         .where(letters.c.state == State.QUEUED)
         .where(letters.c.id % sa.bindparam("p_of") == sa.bindparam("p_which"))
         .order_by(letters.c.due_at, letters.c.id)
@@ -211,6 +223,17 @@ _START, _SIZE, _BUNDLE = -4, -3, -2  # where they stand in a row of `_due`
 _PACKED = Prepared(sa.select(bundles.c.packed).where(bundles.c.id == sa.bindparam("bundle")))
 
 
+def read_unpermitted(
+    connection: sa.Connection, *, behind: int, most: int, states: Collection[State] = WAITING
+) -> list[Letter]:
+    """Return up to ``most`` letters in ``states`` that were never permitted, by number, behind ``behind``."""
+    query = _of_letters().where(letters.c.id > behind, letters.c.attempts == 0)
+    rows = connection.execute(
+        query.where(letters.c.state.in_([str(state) for state in states])).order_by(letters.c.id).limit(most)
+    )
+    return [_letter(None, *row) for row in rows]
+
+
 def take_out(connection: sa.Connection, ids: Iterable[int], state: State, *, why: str, now_us: int) -> int:
     """Move waiting letters to a final state (suppressed, expired, cancelled); return how many it was."""
     moved = 0
@@ -224,17 +247,22 @@ def take_out(connection: sa.Connection, ids: Iterable[int], state: State, *, why
 
 
 def count_waiting(connection: sa.Connection, *, only: Collection[str] | None = None) -> tuple[int, int]:
-    """Return how many letters are planned and how many queued."""
-    waiting = (State.PLANNED, State.QUEUED)
-    query = sa.select(tallies.c.state, tallies.c.number).where(tallies.c.state.in_(waiting))
+    """Return how many planned letters may be released, and how many letters are queued."""
+    query = sa.select(tallies.c.state, tallies.c.number).where(tallies.c.state.in_(WAITING))
+    kept_back = sa.select(sa.func.count()).where(letters.c.state == State.PLANNED, _WITHHELD)
     if only is not None:
+        wanted = between(only)
         query = (
             sa.select(letters.c.state, sa.func.count())
-            .where(letters.c.state.in_(waiting), between(only))
+            .where(letters.c.state.in_(WAITING), wanted)
             .group_by(letters.c.state)
         )
+        kept_back = kept_back.where(wanted)
     counts: dict[str, int] = dict(connection.execute(query).all())
-    return counts.get(State.PLANNED, 0), counts.get(State.QUEUED, 0)
+    planned = counts.get(State.PLANNED, 0)
+    if planned and connection.execute(sa.select(withheld.c.letter).limit(1)).first() is not None:
+        planned -= connection.scalar(kept_back) or 0
+    return planned, counts.get(State.QUEUED, 0)
 
 
 def count_due(connection: sa.Connection, *, now_us: int, only: Collection[str] | None = None) -> int:

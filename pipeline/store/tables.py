@@ -89,6 +89,7 @@ letters = sa.Table(
     sa.Column("planned_at", Moment, nullable=False),
     sa.Column("released_at", Moment),
     sa.Column("ended_at", Moment),  # when it left the queue
+    sa.Column("thread", sa.Text, nullable=False, server_default=sa.text("''")),  # JSON; "": a first letter
     sa.UniqueConstraint("campaign", "round", "signatory", "recipient", name="letters_identity"),
 )
 # The queue in its order, and the counts. A partial index would be passed over: SQLite does not see that
@@ -133,6 +134,46 @@ contents = sa.Table(
     sa.Column("start", sa.Integer, nullable=False),  # of the message in its bundle, octets
     sa.Column("size", sa.Integer, nullable=False),
     sa.Column("built_at", Moment, nullable=False),  # its Date
+)
+
+approvals = sa.Table(
+    "approvals",  # who approved the letters as they were rendered, and when
+    CAMPAIGN,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("manifest", sa.Text, nullable=False),  # the SHA-256 of the manifest that was approved
+    sa.Column("letters", sa.Integer, nullable=False),
+    sa.Column("withdrawn_at", Moment),  # NULL: it holds
+)
+
+origins = sa.Table(
+    "origins",  # what approved letters were made from, but for their rows: most of them the same
+    CAMPAIGN,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("made_from", sa.Text, nullable=False),  # JSON: hashes of files and settings, by name
+)
+
+approved = sa.Table(
+    "approved",  # the very bytes that may go as a letter's first words
+    CAMPAIGN,
+    sa.Column("letter", Id, sa.ForeignKey("letters.id"), primary_key=True, autoincrement=False),
+    sa.Column("approval", Id, sa.ForeignKey("approvals.id"), nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("file", sa.Text, nullable=False),  # below the folder of drafts
+    sa.Column("encoding", sa.Text, nullable=False),  # qp, 8bit
+    sa.Column("built_at", Moment, nullable=False),  # its Date
+    sa.Column("row", sa.Text, nullable=False),  # JSON: marks of its cells, by column
+    sa.Column("origins", Id, sa.ForeignKey("origins.id"), nullable=False),
+)
+
+withheld = sa.Table(
+    "withheld",  # planned letters that no send may release, and why; found anew by each run
+    CAMPAIGN,
+    sa.Column("letter", Id, sa.ForeignKey("letters.id"), primary_key=True, autoincrement=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("changed", sa.Boolean, nullable=False),  # it was approved, and is not the same any more
 )
 
 attempts = sa.Table(

@@ -25,6 +25,7 @@ class Upcoming:
     """What a look ahead needs of a letter."""
 
     id: int
+    round: int  # 0: a first letter
     key: str  # of the recipient
     signatory: str  # key; "" where the campaign writes in its own name
     email: str
@@ -44,6 +45,7 @@ def in_order(connection: sa.Connection, states: Sequence[State]) -> Iterator[Upc
     query = (
         sa.select(
             letters.c.id,
+            letters.c.round,
             letters.c.recipient,
             letters.c.signatory,
             letters.c.email,
@@ -69,6 +71,7 @@ def in_order(connection: sa.Connection, states: Sequence[State]) -> Iterator[Upc
     for row in connection.execution_options(yield_per=READ_AT_ONCE).execute(query):
         yield Upcoming(
             id=row.id,
+            round=row.round,
             key=row.recipient,
             signatory=row.signatory,
             email=row.email,

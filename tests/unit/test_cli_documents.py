@@ -84,6 +84,11 @@ DOCUMENTS = {
     "init": ("init", "another"),
     "export": ("export", "--evidence", "all"),
     "verify": ("verify", "campaign.toml"),
+    "plan": ("plan",),
+    "render": ("render",),
+    "diff": ("diff",),
+    "followup": ("followup", "--after", "14d"),
+    "approve-withdraw": ("approve", "--by", "R. B.", "--withdraw"),
 }
 
 
@@ -111,6 +116,13 @@ def test_a_letter_of_send_has_its_keys(campaign: CommandLine) -> None:
     lines = campaign("send", "--json").lines
     assert _fits(_shape(lines[0]), KEYS["send-letter"]), _shape(lines[0])
     assert _fits(_shape(lines[-1]), KEYS["summary"])
+
+
+def test_an_approval_has_its_keys(campaign: CommandLine) -> None:
+    """After a rendering."""
+    campaign.write(rows="email,name\nzoe@office.example,Zoe\n")
+    campaign("render")
+    assert _fits(_shape(campaign("approve", "--by", "R. B.", "--json").json), KEYS["approve"])
 
 
 def test_run_ends_with_the_summary_too(campaign: CommandLine) -> None:
