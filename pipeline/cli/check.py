@@ -44,6 +44,7 @@ def check_campaign(place: Place, voice: Voice, *, online: bool, strict: bool) ->
     """Check, tell, and return the exit code. Raises StoreUnwritable after all else was told."""
     from pipeline.cli.folder import check_folder, has_warnings
     from pipeline.cli.preparing import turns_taken
+    from pipeline.cli.promises import misleading_footers
     from pipeline.cli.reading import reading_shown
     from pipeline.cli.suppressions import count_suppressed
     from pipeline.cli.telling import out_json
@@ -68,7 +69,7 @@ def check_campaign(place: Place, voice: Voice, *, online: bool, strict: bool) ->
             raise
         out_json(_document(None, _problems_of(bad), suppressed=0))
         return int(ExitCode.UNUSABLE)
-    problems = list(checked.problems)
+    problems = [*checked.problems, *misleading_footers(checked)]
     if domains is not None:
         from pipeline.cli.online import check_online
 

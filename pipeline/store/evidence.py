@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from pipeline.clock import from_us
 from pipeline.mail.queueid import queue_id
 from pipeline.mail.response import Response
+from pipeline.store.recording import RECORDED
 from pipeline.store.tables import attempts, contents, events, letters, mails, meta, replies, runs
 from pipeline.store.written import PackedMessages
 
@@ -133,6 +134,7 @@ def _letter(
         "planned_at": _moment(row.planned_at),
         "released_at": _moment(row.released_at),
         "ended_at": _moment(row.ended_at),
+        "sent_by_a_supporter": any(one.what == RECORDED for one in decided),
         "message": {
             "bytes": said,
             "sha256": frozen.sha256 if frozen is not None else None,

@@ -16,6 +16,8 @@ import pytest
 
 from tests.command_line import CONFIG, LIST, CommandLine
 from tests.replies_campaign import REPLIES, Box, answer, bounce, sent_letters
+from tests.unit.test_cli_record import OWN
+from tests.unit.test_cli_signatories import SIGNED
 
 ROWS = LIST + "sandbox-refuses@office.example,en,Rex\nsandbox-drops@office.example,en,Dina\n"
 RETURNS = CONFIG.replace('timezone = "UTC"', 'timezone = "UTC"\nreturn_path = "letters+{token}@example.org"')
@@ -311,3 +313,17 @@ def test_another_zip_is_no_evidence(campaign: CommandLine) -> None:
     said = campaign("verify", "holiday.zip")
     assert said.code == 1
     assert said.err.count("\n") <= 3
+
+
+def test_a_letter_that_a_supporter_sent_is_told_as_such(campaign: CommandLine) -> None:
+    """With the copy that was recorded, and no attempt of ours."""
+    (campaign.folder / "signatories.csv").write_text(SIGNED, "utf-8")
+    (campaign.folder / "own.eml").write_text(OWN.replace("mia@office", "ada@office"), "utf-8")
+    said = campaign("record", "own.eml", "--to", "ada@office.example", "--from", "ada@home.example")
+    assert said.code == 0, said.err
+    number = campaign("show", "<own.1@home.example>", "--json").json["letters"][0]["id"]
+    found = entries(campaign.folder / export(campaign, str(number))["file"])
+    letter = json.loads(found[f"letters/{number:09d}/letter.json"])
+    assert (letter["sent_by_a_supporter"], letter["attempts"], letter["state"]) == (True, [], "sent")
+    assert b"in my own words" in found[f"letters/{number:09d}/sent.eml"]
+    assert not letter_of(campaign, "1")["sent_by_a_supporter"]
