@@ -122,18 +122,14 @@ def _evidence(place: Place, who: str, file: Path | None, voice: Voice) -> Writte
             raise Unusable(
                 f"there is no letter in this world ({world.name})", "`campaign send` plans and sends letters"
             )
-        problems = []
+        problems: list[str] = []
         with _new_file(target) as out, reading_shown(voice, "writing", "letters") as progress:
             archive = ArchiveWriter(out)
             try:
                 decisions = kept.events_of_the_campaign(connection) if asked is None else None
                 evidence.write_head(archive, about, decisions)
                 for done, letter in enumerate(kept.letter_files(connection, asked), 1):
-                    evidence.write_letter(archive, letter)
-                    if letter.damaged:
-                        problems.append(
-                            f"letter {letter.number}: its bytes in the store are not those that were sent"
-                        )
+                    problems += evidence.write_letter(archive, letter, kept.Damaged)
                     if progress is not None and not done % TELL_EVERY:
                         progress(done, done, about["letters"])
                 title = f"Campaign {about['campaign']} ({world.name}): what happened to {_which(asked)}"

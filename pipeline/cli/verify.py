@@ -63,6 +63,6 @@ def verify(
             if not head:
                 out("compare it with the head that was noted then: a file made anew has another")
         elif not quiet:
-            err(f"{visible(str(file))} is NOT as it was written")
+            err(f"{visible(str(file))} does NOT verify")
     if not found.ok:
         raise typer.Exit(int(ExitCode.FAILED))

@@ -103,18 +103,29 @@ def write_head(
         _write_lines(archive, "decisions.jsonl", decisions)
 
 
-def write_letter(archive: ArchiveWriter, letter: LetterFile) -> None:
-    """Write what belongs to one letter; its mails are read one by one."""
+def write_letter(archive: ArchiveWriter, letter: LetterFile, damaged: type[Exception]) -> list[str]:
+    """Write what belongs to one letter; its mails are read one by one.
+
+    Return what is not as it was put into the store; ``damaged`` is what the reading of such a mail raises.
+    """
+    problems = []
     folder = f"letters/{letter.number:09d}"
     archive.add(f"{folder}/letter.json", _document(letter.document))
     for mail in letter.mails:
-        raw = mail.read()
+        raw, kept = None, "damaged: it cannot be unpacked"
+        try:
+            raw = mail.read()
+            kept = "erased" if raw is None else mail.document["mail"]["extent"]
+        except damaged:
+            problems.append(f"reply {mail.reply}: the mail in the store is damaged")
         if raw is not None:
             archive.add(f"{folder}/replies/{mail.reply:09d}.eml", raw)
-        kept = "erased" if raw is None else mail.document["mail"]["extent"]
         archive.add(f"{folder}/replies/{mail.reply:09d}.json", _document({"bytes": kept} | mail.document))
     if letter.message is not None:
         archive.add(f"{folder}/sent.eml", letter.message)
+    if letter.damaged:
+        problems.append(f"letter {letter.number}: its bytes in the store are not those that were sent")
+    return problems
 
 
 def write_tail(

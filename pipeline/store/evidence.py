@@ -32,9 +32,16 @@ PAGE = 200  # letters read at once
 Document = dict[str, Any]
 
 
+class Damaged(Exception):
+    """What the store has of a mail is not what was put there."""
+
+
 @dataclass(frozen=True, slots=True)
 class MailFile:
-    """A mail that came back for a letter; ``read`` returns it as it was fetched, None once erased."""
+    """A mail that came back for a letter.
+
+    ``read`` returns it as it was fetched, None once erased; it raises Damaged where it cannot be unpacked.
+    """
 
     reply: int
     document: Document
@@ -116,7 +123,10 @@ def _letter(
 ) -> LetterFile:
     message = None
     if frozen is not None and frozen.bundle is not None:
-        message = packed.message(frozen.bundle, frozen.start, frozen.size)
+        try:
+            message = packed.message(frozen.bundle, frozen.start, frozen.size)
+        except zlib.error:
+            message = b""
     damaged = message is not None and sha256(message).hexdigest() != frozen.sha256
     said = "the bytes kept are not those whose hash was noted" if damaged else "kept"
     if message is None:
@@ -176,7 +186,10 @@ def _attempt(row: Any) -> Document:
 def _mail(connection: sa.Connection, row: Any) -> MailFile:
     def read() -> bytes | None:
         packed = connection.scalar(sa.select(mails.c.raw).where(mails.c.id == row.mail))
-        return zlib.decompress(packed) if packed is not None else None
+        try:
+            return zlib.decompress(packed) if packed is not None else None
+        except zlib.error as fault:
+            raise Damaged(f"mail {row.mail}") from fault
 
     document = {
         "reply": row.id,
