@@ -144,7 +144,7 @@ def test_every_module_can_be_imported_first() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
