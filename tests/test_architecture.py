@@ -33,6 +33,7 @@ ONE_FILE = {  # a library that does I/O, and the only file that may import it
     "pydantic": "config/",
     "sqlalchemy": "store/",
     "sqlite3": "store/",
+    "psycopg": "store/postgres.py",
     "fcntl": "store/lock.py",
     "imapclient": "replies/mailbox_imap_session.py",
     "imaplib": "replies/mailbox_imap_wire.py",

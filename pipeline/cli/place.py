@@ -5,6 +5,7 @@ Wiring only. `Place` is made by the top-level options and handed to each command
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from pipeline.clock import Clock, Dice, SystemClock, SystemDice
 
 if TYPE_CHECKING:
     from pipeline.config import Settings
+    from pipeline.store.postgres import Server
     from pipeline.store.world import World, WorldName
 
 
@@ -29,6 +31,9 @@ class Place:
     clock: Clock = field(default_factory=SystemClock)
     dice: Dice = field(default_factory=SystemDice)
     read_at: datetime | None = None  # when reading the settings began
+
+    def __post_init__(self) -> None:
+        self.own_clock = self.clock  # this machine's, by which its files are dated
 
     @cached_property
     def settings(self) -> Settings:
@@ -54,27 +59,47 @@ class Place:
         return WorldName.SANDBOX if self.settings.relay.kind is RelayKind.SANDBOX else WorldName.REAL
 
     @property
-    def _named_store(self) -> Path | None:
-        url = self.settings.store_url
-        return Path(url.removeprefix("sqlite:///")) if url else None
+    def _named_store(self) -> Path | Server | None:
+        settings = self.settings
+        if settings.store_server is None:
+            return settings.store_file
+        from pipeline.config import read_store_password
+        from pipeline.store.postgres import Server
+        from pipeline.store.storeclock import StoreClock
+        from pipeline.store.world import user_folder
+
+        return Server(
+            settings.store_server,
+            lambda: read_store_password(settings, environ=os.environ),
+            user_folder(os.environ) / "locks",
+            StoreClock(self.own_clock),
+        )
 
     @property
     def has_store(self) -> bool:
-        """Whether there is a store of this world already."""
-        from pipeline.store.world import store_path
+        """Whether there is a store of this world already; where it is a server, that is found out there."""
+        from pipeline.store.world import WorldName, store_path
 
-        return store_path(self.settings.root, self.world_name, self._named_store).exists()
+        settings, name = self.settings, self.world_name
+        at_server = settings.store_server is not None and name is WorldName.REAL
+        return at_server or store_path(settings.root, name, settings.store_file).exists()
 
     def open_world(self) -> World:
-        """Open the world's store. Raises StoreUnwritable, Unusable."""
-        from pipeline.store.world import open_world
+        """Open the world's store; with a server, the clock is the server's from then on.
 
-        settings = self.settings
+        Raises StoreUnwritable, Unusable.
+        """
+        from pipeline.store.world import WorldName, open_world
+
+        settings, name = self.settings, self.world_name
+        store = self._named_store if name is WorldName.REAL else None
+        if not isinstance(store, Path | None):
+            self.clock = store.clock
         return open_world(
             settings.root,
-            self.world_name,
+            name,
             key=settings.key,
-            store=self._named_store,
+            store=store,
             shared_folder=settings.shared,
             clock=self.clock,
             dice=self.dice,

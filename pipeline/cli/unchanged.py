@@ -65,7 +65,7 @@ def look(place: Place, world: World | None, check: Callable[[], Checked]) -> Fou
     """
     if world is not None and is_in_line(place, world):
         return Found(composer_of(place.settings, place.clock))
-    files, began, seen = looked_at(place), place.clock.now(), _seen(place)
+    files, began, seen = looked_at(place), place.own_clock.now(), _seen(place)
     checked = check()
     return Found(checked.composer, checked, files, began, seen)
 
@@ -91,8 +91,8 @@ def looked_at(place: Place) -> Files:
     None where one of them was changed just now, or is not there.
     """
     config, *others = _files(place)
-    read = _signatures([config], place.read_at or place.clock.now())
-    seen = _signatures(others, place.clock.now())
+    read = _signatures([config], place.read_at or place.own_clock.now())
+    seen = _signatures(others, place.own_clock.now())
     return {**read, **seen} if read is not None and seen is not None else None
 
 
@@ -128,7 +128,7 @@ def is_in_line(place: Place, world: World) -> bool:
         return False
     try:
         carried: Collection[str] = json.loads(text)["carried"]
-        now = _signatures(map(Path, carried), place.clock.now())
+        now = _signatures(map(Path, carried), place.own_clock.now())
     except (ValueError, KeyError):
         return False
     files = looked_at(place)

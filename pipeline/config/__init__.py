@@ -7,13 +7,13 @@ model       the keys: type, default, unit, help
 faults      every mistake in the values, with its place and its fix
 overrides   --set KEY=VALUE
 load        all of it together
-password    the secrets of relay and mailbox, which are kept elsewhere
+password    the secrets of relay, mailbox and store, which are kept elsewhere
 sample      the commented file that `campaign init` writes
 """
 
 from pipeline.config.load import FILE, load_config, read_config
 from pipeline.config.model import Approval, CampaignKind, Forward, InDoubt
-from pipeline.config.password import read_mailbox_password, read_password
+from pipeline.config.password import read_mailbox_password, read_password, read_store_password
 from pipeline.config.sample import sample_config
 from pipeline.config.settings import Settings
 
@@ -28,5 +28,6 @@ __all__ = [
     "read_config",
     "read_mailbox_password",
     "read_password",
+    "read_store_password",
     "sample_config",
 ]

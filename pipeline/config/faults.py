@@ -24,6 +24,7 @@ from pipeline.delivery.relay import SAFE_PLACES
 from pipeline.positions import Path
 from pipeline.problem import Problem, Severity, visible
 from pipeline.replies.account import MAILBOX_SECRETS
+from pipeline.store.address import SECRETS as STORE_SECRETS
 
 MISSING_HINTS = {
     "key": 'key = "may-day-7f3a", made up once and never changed; `campaign init` writes one',
@@ -168,6 +169,9 @@ def near_key(key: str, known: Collection[str]) -> str:
     return next(iter(get_close_matches(key.casefold().replace("-", "_"), known, 1, cutoff=0.75)), "")
 
 
+_SECRETS: Mapping[object, str] = {"replies": MAILBOX_SECRETS, "store": STORE_SECRETS}
+
+
 def take_secrets(faults: Faults, data: dict[str, Any]) -> list[Problem]:
     """Take keys that would hold a secret out of ``data``, at any depth, and return the problem of each."""
     found: list[Problem] = []
@@ -178,7 +182,7 @@ def take_secrets(faults: Faults, data: dict[str, Any]) -> list[Problem]:
             if _holds_secret(path, key):
                 del table[key]
                 message = f'a secret does not belong in this file: "{visible(key, limit=60)}"'
-                places = MAILBOX_SECRETS if path[:1] == ("replies",) else SAFE_PLACES
+                places = _SECRETS.get(path[0] if path else "", SAFE_PLACES)
                 found.append(faults.at((*path, key), "secret-in-file", message, places, value=False))
             elif isinstance(value, dict):
                 waiting.append(((*path, key), value))

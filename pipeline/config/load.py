@@ -47,6 +47,7 @@ from pipeline.mail.address import AddressFault, parse_address
 from pipeline.problem import Problem, Severity, errors, visible
 from pipeline.recipients.signatories import Signing
 from pipeline.replies.account import Account, Afterwards, MailboxKind
+from pipeline.store.address import ServerAddress
 
 FILE = "campaign.toml"
 LARGEST_FILE = 256 * 1024
@@ -163,6 +164,8 @@ class _Reader:
             self._check_relay(relay)
         if replies:
             self._check_replies(replies)
+        if store:
+            self._check_store(store)
         if not (campaign and recipients and relay and limits and retry and replies and store):
             return None
         if signatories is None:
@@ -207,7 +210,10 @@ class _Reader:
             mailbox_password_command=replies.password_command or (),
             forward_to=replies.forward_to,
             forward=replies.forward,
-            store_url=_store_url(root, store.url),
+            store_file=_store_file(root, store.url),
+            store_server=store.url if isinstance(store.url, ServerAddress) else None,
+            store_password_file=_below(root, store.password_file),
+            store_password_command=store.password_command or (),
             shared=_below(root, store.shared),
             keep_bytes=store.bytes,
             warnings=tuple(one for one in self.problems if one.severity is Severity.WARNING),
@@ -298,7 +304,20 @@ class _Reader:
                 words = f"{name} is not used, for the mailbox's address names no user"
                 self._tell("replies", name, words, severity=Severity.WARNING)
 
-    def _check_password(self, table: str, said: RelayTable | RepliesTable) -> None:
+    def _check_store(self, store: StoreTable) -> None:
+        """Check what the keys of [store] say about each other."""
+        self._check_password("store", store)
+        if isinstance(store.url, ServerAddress):
+            if store.shared is not None:
+                words = "shared is not used: what campaigns share lies in the PostgreSQL database as well"
+                self._tell("store", "shared", words, severity=Severity.WARNING)
+            return
+        for name in ("password_file", "password_command"):
+            if getattr(store, name) is not None:
+                words = f"{name} is not used, for the store is a file"
+                self._tell("store", name, words, severity=Severity.WARNING)
+
+    def _check_password(self, table: str, said: RelayTable | RepliesTable | StoreTable) -> None:
         if said.password_file is not None and said.password_command is not None:
             self._tell(table, "password_command", "give password_file or password_command, not both")
 
@@ -381,6 +400,6 @@ def _below(root: Path, written: str | None) -> Path | None:
         return root / written
 
 
-def _store_url(root: Path, url: str | None) -> str | None:
-    path = _below(root, url.removeprefix("sqlite:///")) if url is not None else None
-    return f"sqlite:///{path.absolute()}" if path is not None else None
+def _store_file(root: Path, url: str | ServerAddress | None) -> Path | None:
+    path = _below(root, url) if isinstance(url, str) else None
+    return path.absolute() if path is not None else None

@@ -37,6 +37,7 @@ from pipeline.delivery.retry import DEFAULT_SCHEDULE, Schedule, parse_schedule
 from pipeline.mail.address import Mailbox, parse_mailbox
 from pipeline.recipients.signatories import DEFAULT_FILE, DEFAULT_FROM_NAME, ReplyTo, Rule
 from pipeline.replies.account import DEFAULT_MAIL_BYTES, After, MailboxAddress, parse_after, parse_mailbox_url
+from pipeline.store.address import ServerAddress
 
 
 class CampaignKind(StrEnum):
@@ -324,11 +325,20 @@ class RepliesTable(Table):
 class StoreTable(Table):
     """Where is kept what was sent."""
 
-    url: Annotated[str | None, from_text(values.store_url)] = setting(
-        "default: .campaign/campaign.db in this folder",
+    url: Annotated[str | ServerAddress | None, from_text(values.store_url)] = setting(
+        'default: .campaign/campaign.db in this folder; for several hosts "postgresql://user@host/database"',
         None,
         sample='"sqlite:///.campaign/campaign.db"',
         init=False,
+    )
+    password_file: Annotated[str | None, from_text(values.path)] = setting(
+        "of the PostgreSQL role; mode 0600, outside git",
+        None,
+        sample='"~/.config/campaign/store.password"',
+        init=False,
+    )
+    password_command: Annotated[tuple[str, ...] | None, PlainValidator(values.command)] = setting(
+        "its first line of output is the password", None, sample='"pass show postgresql"', init=False
     )
     shared: Annotated[str | None, from_text(values.path)] = setting(
         "suppressions and relay limits of all campaigns; default: your data folder",

@@ -1,12 +1,14 @@
-"""Passwords and tokens of the relay and of the mailbox: from the environment, a file, a command, or systemd;
-never from campaign.toml.
+"""Passwords and tokens of the relay, the mailbox and the store: from the environment, a file, a command, or
+systemd; never from campaign.toml.
 
 In this order, the first that is there:
 
-    CAMPAIGN_SMTP_PASSWORD, CAMPAIGN_IMAP_PASSWORD             the environment of this run
-    [relay] password_file, [replies] password_file             a file nobody else may read (0600)
-    [relay] password_command, [replies] password_command       its first line of output; no shell, 30 seconds
-    $CREDENTIALS_DIRECTORY/smtp_password, .../imap_password    a systemd credential (LoadCredential=)
+    CAMPAIGN_SMTP_PASSWORD                   the environment of this run
+    [relay] password_file                    a file nobody else may read (0600)
+    [relay] password_command                 its first line of output; no shell, 30 seconds
+    $CREDENTIALS_DIRECTORY/smtp_password     a systemd credential (LoadCredential=)
+
+So for the mailbox with IMAP and [replies], for the store with STORE and [store].
 
 Contract: I/O at the edge; the only way to the value is `Secret.reveal`. Raises Unusable in plain words that
 never hold the value, nor the command's output.
@@ -33,6 +35,8 @@ VARIABLE = "CAMPAIGN_SMTP_PASSWORD"
 CREDENTIAL = "smtp_password"
 MAILBOX_VARIABLE = "CAMPAIGN_IMAP_PASSWORD"
 MAILBOX_CREDENTIAL = "imap_password"
+STORE_VARIABLE = "CAMPAIGN_STORE_PASSWORD"
+STORE_CREDENTIAL = "store_password"
 COMMAND_TIMEOUT_S = 30
 LONGEST = 64 * 1024
 
@@ -76,6 +80,22 @@ def read_mailbox_password(settings: Settings, *, environ: Mapping[str, str]) -> 
     if (found := _first(places, environ)) is not None:
         return found
     raise Unusable("the mailbox's address names a user, and there is no password for it", MAILBOX_SECRETS)
+
+
+def read_store_password(settings: Settings, *, environ: Mapping[str, str]) -> Secret | None:
+    """Return the secret for the PostgreSQL server; None where none is found here: libpq has ways of its own.
+
+    ``environ`` is the environment of the process. Raises Unusable where the place that should hold it cannot
+    be read.
+    """
+    places = _Places(
+        STORE_VARIABLE,
+        STORE_CREDENTIAL,
+        settings.store_password_file,
+        settings.store_password_command,
+        settings.root,
+    )
+    return _first(places, environ)
 
 
 def _first(places: _Places, environ: Mapping[str, str]) -> Secret | None:

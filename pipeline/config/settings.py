@@ -19,6 +19,7 @@ from pipeline.mail.address import Mailbox
 from pipeline.problem import Problem
 from pipeline.recipients.signatories import Signing
 from pipeline.replies.account import Account
+from pipeline.store.address import ServerAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,10 @@ class Settings:
     mailbox_password_command: tuple[str, ...]  # empty: none
     forward_to: tuple[Mailbox, ...]  # who gets human replies; no address twice
     forward: Forward
-    store_url: str | None  # sqlite:///ABSOLUTE/PATH; None: .campaign/campaign.db below root
+    store_file: Path | None  # absolute; None: .campaign/campaign.db below root, or a server
+    store_server: ServerAddress | None  # None: a file
+    store_password_file: Path | None
+    store_password_command: tuple[str, ...]  # empty: none
     shared: Path | None  # None: the user's data folder
     keep_bytes: bool
     warnings: tuple[Problem, ...] = ()

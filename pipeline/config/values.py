@@ -25,6 +25,7 @@ from pipeline.delivery.limits import DAY_S, Limit, Pace, Quota, parse_limit
 from pipeline.delivery.relay import parse_host
 from pipeline.delivery.retry import parse_expires
 from pipeline.mail.address import Mailbox, parse_address, parse_mailbox
+from pipeline.store.address import SCHEMES, ServerAddress, parse_server
 
 LONGEST_TOKEN = "a" * 22  # letter number and HMAC, as `pipeline.mail.identity` makes them for 10^9 letters
 TOKEN = "{token}"  # noqa: S105 - a placeholder
@@ -33,6 +34,7 @@ DELIMITERS = {"auto": "auto", ",": ",", ";": ";", "\t": "\t", "tab": "\t"}
 SIZES = {"b": 1, "kb": 1_000, "mb": 1_000_000, "gb": 10**9, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
 LARGEST_SIZE = 10**9
 MOST_FORWARDS = 50
+STORE_FORMS = 'url = "sqlite:///.campaign/campaign.db" or url = "postgresql://user@host/database"'
 UNREADABLE_CODECS = ("undefined", "unicode_escape", "raw_unicode_escape", "idna", "punycode")
 
 T = TypeVar("T")
@@ -270,10 +272,12 @@ def addresses(value: object) -> tuple[Mailbox, ...]:
     return tuple(found.values())
 
 
-def store_url(text: str) -> str:
+def store_url(text: str) -> str | ServerAddress:
+    if text.strip().lower().startswith(SCHEMES):
+        return parse_server(text)
     if not text.startswith("sqlite:///"):
-        raise ValueError('this version keeps its store in SQLite\nurl = "sqlite:///.campaign/campaign.db"')
+        raise ValueError(f"must name an SQLite file or a PostgreSQL database\n{STORE_FORMS}")
     path = text.removeprefix("sqlite:///")
     if not path.strip("/") or ":memory:" in path or re.search(r"[?#]", path) or not path.isprintable():
         raise ValueError('must name a file and nothing else\nurl = "sqlite:///.campaign/campaign.db"')
-    return text
+    return path

@@ -1,116 +1,109 @@
-"""Open a database file, set it up, and hand out transactions.
+"""Open a database, bring it to today's tables, and hand out transactions.
 
-WAL with synchronous = FULL (and fullfsync where the system knows it), read back at start: a mark that a power
-cut may forget is a letter sent twice. Every writing transaction is BEGIN IMMEDIATE. Files are 0600, their
-folder 0700. Network file systems are refused (SQLite's locks do not hold there), folders of sync programs
-warned about.
+What a file and a server have in common; how each is opened is its `Medium`'s (`sqlite_file.py`,
+`postgres.py`).
 
-Raises StoreUnwritable (exit 6) for everything that keeps the file from being opened, read or written.
+Raises StoreUnwritable (exit 6) for everything that keeps the store from being opened, read or written. After
+one the outcome of a commit is not known: whoever asked for a permission has not got it.
 """
 
 from __future__ import annotations
 
-import os
-import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.clock import Clock, to_us
 from pipeline.errors import StoreUnwritable
-from pipeline.store.lock import in_turn
 from pipeline.store.migrations import Schema, migrate
+from pipeline.store.sqlite_file import SqliteFile, sync_folder
+
+__all__ = ["Connection", "Database", "Medium", "sync_folder"]
 
 Connection = sa.Connection  # the name of a transaction for those who only hand it on
-BUSY_MS = 30_000
-# The journal of a send is carried over into the file every 16 MB: more seldom than SQLite would, since each
-# time waits for the disk twice.
-PRAGMAS = (
-    "journal_mode=WAL",
-    "synchronous=FULL",
-    "fullfsync=ON",
-    "foreign_keys=ON",
-    "wal_autocheckpoint=4096",
-    "journal_size_limit=67108864",
-)
-_NETWORK = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "fuse.sshfs", "ncpfs", "ceph", "glusterfs"}
-)
-_SYNCED = (
-    "Dropbox",
-    "OneDrive",
-    "Google Drive",
-    "GoogleDrive",
-    "Nextcloud",
-    "ownCloud",
-    "iCloud",
-    "Mobile Documents",
-)
+
+
+class Medium(Protocol):
+    """Where a database lies, and what is to be known of that."""
+
+    name: str  # for people; holds no secret
+    path: Path  # the file; of a server, what its locks on this host are named after
+    faults: tuple[type[Exception], ...]  # what its driver raises
+
+    def open(self) -> tuple[sa.Engine, sa.Engine]:
+        """Return what writes and what reads. Raises StoreUnwritable."""
+
+    def make_ready(self, connection: sa.Connection) -> None:
+        """Make what has to be there before the tables, in the transaction that makes those."""
+
+    def opened(self) -> None:
+        """Do what is to be done when the tables are there."""
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Wait for our turn to write."""
+
+    def take_turns(self) -> None:
+        """Let the processes of this host that write queue for it."""
+
+    def end_turns(self) -> None:
+        """Let them queue no longer."""
+
+    def cause(self, trouble: Exception) -> str:
+        """Return what the database says, in a line that holds nobody's data."""
+
+    def hint(self, trouble: Exception) -> str:
+        """Return what to do about trouble."""
 
 
 class Database:
-    """One database file."""
+    """One database: a file, or a schema of a server."""
 
-    def __init__(self, path: Path, schemas: tuple[Schema, ...], *, clock: Clock) -> None:
-        """Open ``path``, making it if there is none, and bring it to ``schemas``.
+    def __init__(self, place: Path | Medium, schemas: tuple[Schema, ...], *, clock: Clock) -> None:
+        """Open ``place``, making it if there is none, and bring it to ``schemas``.
 
         Raises StoreUnwritable.
         """
-        self.path = path
-        self._turns = path.with_name(path.name + "-turns")
-        _prepare(path)
-        self._in_turn = self._turns.exists()
-        self._engine = sa.create_engine(
-            sa.URL.create("sqlite", database=str(path)),
-            connect_args={"timeout": BUSY_MS / 1000, "check_same_thread": False},
-        )
-        sa.event.listen(self._engine, "connect", _set_up)
-        sa.event.listen(self._engine, "begin", _begin)
+        self.medium: Medium = SqliteFile(place) if isinstance(place, Path) else place
+        self.path = self.medium.path
+        self.name = self.medium.name
+        self._faults: tuple[type[Exception], ...] = (SQLAlchemyError, *self.medium.faults)
         with ExitStack() as undo:
+            self._engine, self._reader = self.medium.open()
             undo.callback(self.close)
             with self.writing() as connection:
+                self.medium.make_ready(connection)
                 self._bring_up_to_date(connection, schemas, now_us=to_us(clock.now()))
-            _keep_private(path)
+            self.medium.opened()
             undo.pop_all()
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """Hand out a writing transaction; it is committed at the end, rolled back by an exception."""
-        with self._guarded(), self._turn(), self._engine.begin() as connection:
+        with self._guarded(), self.medium.turn(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """Hand out a connection for reading one state of things."""
-        with self._guarded(), self._engine.connect() as connection:
-            connection = connection.execution_options(readonly=True)
+        with self._guarded(), self._reader.connect() as connection:
             yield connection
 
     def close(self) -> None:
-        """Let go of the file; it is opened again when it is asked something."""
+        """Let go of the database; it is opened again when it is asked something."""
         self._engine.dispose()
+        self._reader.dispose()
 
     def take_turns(self) -> None:
-        """Let the processes that write queue for it, those that are started from now on included.
-
-        SQLite tells nobody that its lock is free: who waits looks again after up to 25 ms. With several
-        writers that never rest this would be most of the time.
-        """
-        with suppress(OSError):
-            os.close(os.open(self._turns, os.O_CREAT | os.O_RDONLY, 0o600))
-        self._in_turn = True
+        """Let the processes that write queue for it, those that are started from now on included."""
+        self.medium.take_turns()
 
     def end_turns(self) -> None:
         """Let writers queue no longer."""
-        self._in_turn = False
-        with suppress(OSError):
-            self._turns.unlink(missing_ok=True)
-
-    def _turn(self) -> AbstractContextManager[None]:
-        return in_turn(self._turns) if self._in_turn else nullcontext()
+        self.medium.end_turns()
 
     def _bring_up_to_date(
         self, connection: sa.Connection, schemas: tuple[Schema, ...], *, now_us: int
@@ -120,97 +113,15 @@ class Database:
                 migrate(connection, schema, now_us=now_us)
         except LookupError as newer:
             raise StoreUnwritable(
-                f"{self.path} was written by a newer version of this program ({newer})", "update the program"
+                f"{self.name} was written by a newer version of this program ({newer})", "update the program"
             ) from None
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         try:
             yield
-        except (SQLAlchemyError, sqlite3.Error) as trouble:
-            cause = getattr(trouble, "orig", None) or trouble
+        except self._faults as trouble:
             raise StoreUnwritable(
-                f"the store {self.path} cannot be used: {cause}", _hint(str(cause))
+                f"the store {self.name} cannot be used: {self.medium.cause(trouble)}",
+                self.medium.hint(trouble),
             ) from None
-
-
-def _set_up(connection: sqlite3.Connection, _record: object) -> None:
-    """Set and read back the pragmas on every new connection."""
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in (f"busy_timeout={BUSY_MS}", *PRAGMAS):
-        cursor.execute(f"PRAGMA {pragma}")
-    mode = cursor.execute("PRAGMA journal_mode").fetchone()[0]
-    level = cursor.execute("PRAGMA synchronous").fetchone()[0]
-    cursor.close()
-    if mode != "wal" or level != 2:
-        raise sqlite3.OperationalError(
-            f"journal_mode is {mode} and synchronous {level}, not wal and 2 (FULL)"
-        )
-
-
-def _begin(connection: sa.Connection) -> None:
-    readonly = connection.get_execution_options().get("readonly")
-    connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
-
-
-def _prepare(path: Path) -> None:
-    """Make the folder, 0700, and refuse one on a network file system."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not path.exists():
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as trouble:
-        raise StoreUnwritable(
-            f"the store {path} cannot be made: {trouble.strerror}", _hint(str(trouble))
-        ) from None
-    if (kind := _file_system(path.parent)) in _NETWORK:
-        raise StoreUnwritable(
-            f"the store {path} lies on a network file system ({kind}), where locks do not hold",
-            "keep the campaign's folder on a local disk, or name a local file in [store] url",
-        )
-
-
-def _keep_private(path: Path) -> None:
-    """Close the files to others. Another process may be taking the -wal and -shm away at this moment."""
-    for name in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
-        with suppress(FileNotFoundError):
-            found = name.stat()
-            if found.st_mode & 0o077 and found.st_uid == os.getuid():
-                name.chmod(0o600)
-
-
-def _file_system(folder: Path) -> str:
-    """Return the type of the file system ``folder`` is on; "" where the system does not say."""
-    try:
-        mounts = Path("/proc/self/mounts").read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return ""
-    best, kind = "", ""
-    place = str(folder.resolve())
-    for fields in (line.split() for line in mounts):
-        if len(fields) < 3:
-            continue
-        point = fields[1].replace("\\040", " ")
-        inside = place == point or place.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= len(best):
-            best, kind = point, fields[2]
-    return kind
-
-
-def sync_folder(path: Path) -> str:
-    """Return the name of the sync program whose folder ``path`` seems to be in; "" for none."""
-    return next((name for name in _SYNCED if any(name in part for part in path.resolve().parts)), "")
-
-
-def _hint(trouble: str) -> str:
-    text = trouble.lower()
-    if "full" in text or "space" in text:
-        return "the disk is full: make room, then run the same command again; nothing is lost"
-    if "locked" in text or "busy" in text:
-        return (
-            "another program holds the file (a backup, sync program, database browser): close it, try again"
-        )
-    if "readonly" in text or "permission" in text or "read-only" in text or "unable to open" in text:
-        return "the file and its folder must be writable for the user who runs this"
-    return "see that the disk is sound and the file is not damaged; nothing was sent after this"

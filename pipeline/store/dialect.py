@@ -1,9 +1,11 @@
-"""Where the databases differ: the rows of a list handed over in one parameter, statements compiled once.
+"""Where the two databases differ: statements that say the same to SQLite and to PostgreSQL.
 
 A batch of permissions or results goes to the database as one JSON array and is worked off by one statement,
-so the cost of a statement is paid once a commit and not once a letter.
+so the cost of a statement is paid once a commit and not once a letter. `Prepared` compiles a statement once
+for each database and hands it to the driver itself. How a database is opened stands in `sqlite_file.py` and
+`postgres.py`, how letters are counted in `tallying.py`.
 
-Limits: SQLite only, until the store can be a PostgreSQL.
+Limits: PostgreSQL keeps no NUL in a text; a mark stands in its place.
 """
 
 from __future__ import annotations
@@ -14,32 +16,153 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+POSTGRESQL = "postgresql"
+NO_CHARACTER = "\ufffd"
+
+insert = postgresql.insert  # with ON CONFLICT, which both databases have and SQLite's compiler writes as well
+
+
+def is_shared(connection: sa.Connection) -> bool:
+    """Say whether the database is a server, at which other hosts may be at work too."""
+    return connection.dialect.name == POSTGRESQL
+
+
+def has_table(connection: sa.Connection, name: str) -> bool:
+    """Say whether there is a table of that name where ours lie."""
+    if is_shared(connection):
+        return bool(connection.scalar(sa.select(sa.func.to_regclass(name).is_not(None))))
+    return sa.inspect(connection).has_table(name)
+
+
+def has_schema(connection: sa.Connection, name: str) -> bool:
+    """Say whether a server has a schema of that name."""
+    there = sa.text("SELECT 1 FROM pg_namespace WHERE nspname = :name")
+    return connection.execute(there, {"name": name}).first() is not None
+
+
+def alone(connection: sa.Connection, what: str) -> None:
+    """Let one transaction at a time do ``what``, until its end; in SQLite there is only one that writes."""
+    if is_shared(connection):
+        here = sa.func.concat(sa.func.current_schema(), f" {what}")
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(here, 0))))
+
+
+# -- rows in one parameter
+
+
+class _Elements(FunctionElement[Any]):
+    """The elements of a JSON array, as JSON, in the column ``value``."""
+
+    name = "elements"
+    inherit_cache = True
+
+
+class _Words(FunctionElement[Any]):
+    """The elements of a JSON array, as words or numbers, in the column ``value``."""
+
+    name = "words"
+    inherit_cache = True
+
+
+class _Pairs(FunctionElement[Any]):
+    """The pairs of a JSON object in the columns ``key`` and ``value``."""
+
+    name = "pairs"
+    inherit_cache = True
+
+
+class _Number(FunctionElement[Any]):
+    """What `_Words` holds, as a number."""
+
+    name = "number"
+    type = sa.BigInteger()
+    inherit_cache = True
+
+
+class _Item(FunctionElement[Any]):
+    """The element of a JSON array at a place."""
+
+    name = "item"
+    inherit_cache = False
+
+    def __init__(self, array: sa.ColumnElement[Any], index: int, kind: sa.types.TypeEngine[Any]) -> None:
+        super().__init__(array)
+        self.index = index
+        self.type = kind
+
+
+@compiles(_Elements, "sqlite")
+@compiles(_Words, "sqlite")
+@compiles(_Pairs, "sqlite")
+def _each_in_sqlite(element: FunctionElement[Any], compiler: Any, **words: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **words)})"
+
+
+@compiles(_Elements, POSTGRESQL)
+def _elements(element: _Elements, compiler: Any, **words: Any) -> str:
+    return f"json_array_elements(CAST({compiler.process(element.clauses, **words)} AS JSON))"
+
+
+@compiles(_Words, POSTGRESQL)
+def _words(element: _Words, compiler: Any, **words: Any) -> str:
+    return f"json_array_elements_text(CAST({compiler.process(element.clauses, **words)} AS JSON))"
+
+
+@compiles(_Pairs, POSTGRESQL)
+def _pairs(element: _Pairs, compiler: Any, **words: Any) -> str:
+    return f"json_each_text(CAST({compiler.process(element.clauses, **words)} AS JSON))"
+
+
+@compiles(_Number, "sqlite")
+def _number_in_sqlite(element: _Number, compiler: Any, **words: Any) -> str:
+    return str(compiler.process(element.clauses, **words))
+
+
+@compiles(_Number, POSTGRESQL)
+def _number(element: _Number, compiler: Any, **words: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **words)} AS BIGINT)"
+
+
+@compiles(_Item, "sqlite")
+def _item_in_sqlite(element: _Item, compiler: Any, **words: Any) -> str:
+    return f"json_extract({compiler.process(element.clauses, **words)}, '$[{element.index}]')"
+
+
+@compiles(_Item, POSTGRESQL)
+def _item(element: _Item, compiler: Any, **words: Any) -> str:
+    kind = compiler.dialect.type_compiler_instance.process(element.type)
+    return f"CAST(({compiler.process(element.clauses, **words)} ->> {element.index}) AS {kind})"
 
 
 def rows_of(parameter: str, columns: Mapping[str, sa.types.TypeEngine[Any]]) -> sa.Subquery:
     """Return a table with ``columns``; its rows stand, as arrays in that order, in ``parameter``'s JSON."""
-    each = sa.func.json_each(sa.bindparam(parameter)).table_valued("value", name=f"{parameter}_each")
+    each = _Elements(_json(parameter)).table_valued("value", name=f"{parameter}_each")
     picked = [
-        sa.type_coerce(sa.func.json_extract(each.c.value, f"$[{index}]"), kind).label(name)
-        for index, (name, kind) in enumerate(columns.items())
+        _Item(each.c.value, index, kind).label(name) for index, (name, kind) in enumerate(columns.items())
     ]
     return sa.select(*picked).subquery(f"{parameter}_rows")
 
 
 def numbers_of(parameter: str) -> sa.Subquery:
     """Return a table whose column ``number`` holds the numbers of ``parameter``'s JSON array."""
-    each = sa.func.json_each(sa.bindparam(parameter)).table_valued("value", name=f"{parameter}_each")
-    number = sa.type_coerce(each.c.value, sa.BigInteger()).label("number")
-    return sa.select(number).subquery(f"{parameter}_rows")
+    each = _Words(_json(parameter)).table_valued("value", name=f"{parameter}_each")
+    return sa.select(_Number(each.c.value).label("number")).subquery(f"{parameter}_rows")
 
 
 def texts_of(parameter: str) -> sa.Subquery:
     """Return a table with the columns ``number`` and ``text``: the pairs of ``parameter``'s JSON object."""
-    each = sa.func.json_each(sa.bindparam(parameter)).table_valued("key", "value", name=f"{parameter}_each")
+    each = _Pairs(_json(parameter)).table_valued("key", "value", name=f"{parameter}_each")
     number = sa.cast(each.c.key, sa.BigInteger()).label("number")
     text = sa.type_coerce(each.c.value, sa.Text()).label("text")
     return sa.select(number, text).subquery(f"{parameter}_rows")
+
+
+def _json(parameter: str) -> sa.BindParameter[str]:
+    return sa.bindparam(parameter, type_=sa.Text())
 
 
 def as_numbers(numbers: Iterable[int]) -> str:
@@ -57,6 +180,9 @@ def as_rows(rows: Iterable[Sequence[object]]) -> str:
     return json.dumps(list(rows), ensure_ascii=False, separators=(",", ":"))
 
 
+# -- statements compiled once
+
+
 class Prepared:
     """A statement that is compiled once and run by the driver itself.
 
@@ -64,20 +190,33 @@ class Prepared:
     Rows come as plain tuples.
     """
 
-    __slots__ = ("_constants", "_sql")
+    __slots__ = ("_at_server", "_constants", "_sql", "_statement")
 
     def __init__(self, statement: sa.Executable) -> None:
         assert isinstance(statement, sa.ClauseElement)
         compiled = statement.compile(dialect=sqlite.dialect(paramstyle="named"))
         self._sql = str(compiled)
-        self._constants = {name: value for name, value in compiled.params.items() if value is not None}
+        self._constants = _constants(compiled)
+        self._statement: sa.ClauseElement = statement
+        self._at_server: tuple[str, dict[str, Any]] | None = None
 
     def run(self, connection: sa.Connection, **parameters: object) -> list[tuple[Any, ...]]:
         """Run it in the transaction of ``connection``; return its rows."""
+        if connection.dialect.name == POSTGRESQL:
+            return self._run_at_server(connection, parameters)
         rows: list[tuple[Any, ...]] = (
             _driver(connection).execute(self._sql, self._constants | parameters).fetchall()
         )
         return rows
+
+    def _run_at_server(
+        self, connection: sa.Connection, parameters: Mapping[str, object]
+    ) -> list[tuple[Any, ...]]:
+        if self._at_server is None:
+            self._at_server = _compiled(self._statement, connection)
+        sql, constants = self._at_server
+        cursor = _driver(connection).execute(sql, constants | _keepable(parameters))
+        return cursor.fetchall() if cursor.description is not None else []
 
 
 class PreparedRows:
@@ -87,7 +226,7 @@ class PreparedRows:
     is better.
     """
 
-    __slots__ = ("_constants", "_order", "_sql")
+    __slots__ = ("_columns", "_constants", "_order", "_sql", "_statement")
 
     def __init__(self, columns: Sequence[str], statement: sa.Executable) -> None:
         """``columns`` names the parameters that a row holds, in order; the others are the same for all."""
@@ -98,18 +237,55 @@ class PreparedRows:
         self._order = others
         numbers = {name: number for number, name in enumerate([*columns, *others], 1)}
         self._sql = _NAMED.sub(lambda found: f"?{numbers[found[1]]}", str(compiled))
-        self._constants = {name: value for name, value in compiled.params.items() if value is not None}
+        self._constants = _constants(compiled)
+        self._columns = tuple(columns)
+        self._statement: sa.ClauseElement = statement
 
     def run(
         self, connection: sa.Connection, rows: Iterable[tuple[object, ...]], **parameters: object
     ) -> None:
         """Run it for each of ``rows`` in the transaction of ``connection``."""
+        if connection.dialect.name == POSTGRESQL:
+            sql, constants = _compiled(self._statement, connection)
+            common = constants | parameters
+            named = (common | _keepable(dict(zip(self._columns, row, strict=True))) for row in rows)
+            _driver(connection).cursor().executemany(sql, named)
+            return
         common = self._constants | parameters
         others = tuple(common[name] for name in self._order)
         _driver(connection).executemany(self._sql, (row + others for row in rows))
 
 
 _NAMED = re.compile(r":([a-z_][a-z0-9_]*)")
+_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+def _constants(compiled: Any) -> dict[str, Any]:
+    """Return what the statement itself says; members of an enumeration as the plain words they are."""
+    return {
+        name: str(value) if isinstance(value, str) else value
+        for name, value in compiled.params.items()
+        if value is not None
+    }
+
+
+def _compiled(statement: sa.ClauseElement, connection: sa.Connection) -> tuple[str, dict[str, Any]]:
+    compiled = statement.compile(dialect=connection.dialect)
+    return str(compiled), _constants(compiled)
+
+
+def _keepable(parameters: Mapping[str, object]) -> dict[str, object]:
+    """Return parameters as PostgreSQL takes them, those that are JSON included."""
+    return {name: keepable(value) for name, value in parameters.items()}
+
+
+def keepable(value: Any) -> Any:
+    """Return a value as PostgreSQL takes it: no NUL in a text, nor one in words within the text's JSON."""
+    if not isinstance(value, str):
+        return value
+    if "\\u0000" in value:
+        value = _ESCAPED_NUL.sub(rf"\1{NO_CHARACTER}", value)
+    return value.replace("\0", NO_CHARACTER) if "\0" in value else str(value)
 
 
 def _driver(connection: sa.Connection) -> Any:

@@ -14,11 +14,19 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
 from pipeline.clock import to_us
 from pipeline.delivery.letter import Parcel, Phase, Result, State
-from pipeline.store.dialect import Prepared, as_numbers, as_rows, as_texts, numbers_of, rows_of, texts_of
+from pipeline.store.dialect import (
+    Prepared,
+    as_numbers,
+    as_rows,
+    as_texts,
+    insert,
+    numbers_of,
+    rows_of,
+    texts_of,
+)
 from pipeline.store.operator import is_paused
 from pipeline.store.tables import attempts, bundles, contents, letters
 
@@ -184,8 +192,8 @@ def _insert_attempts(
         .select_from(asked)
         .where(queued, ended, *also)
     )
-    insert = sqlite.insert(attempts).from_select(["letter", "n", "run", "began_at"], rows)
-    return Prepared(insert.on_conflict_do_nothing().returning(attempts.c.letter, attempts.c.n))
+    new = insert(attempts).from_select(["letter", "n", "run", "began_at"], rows)
+    return Prepared(new.on_conflict_do_nothing().returning(attempts.c.letter, attempts.c.n))
 
 
 _first = numbers_of("asked")
@@ -215,10 +223,12 @@ _frozen = rows_of(
     },
 )
 _FREEZE = Prepared(
-    sqlite.insert(contents)
+    insert(contents)
     .from_select(
         [*_frozen.c.keys(), "bundle"],
-        sa.select(*_frozen.c, sa.bindparam("p_bundle")).where(_frozen.c.letter > 0),  # SQLite wants a WHERE
+        sa.select(*_frozen.c, sa.bindparam("p_bundle", type_=_whole)).where(
+            _frozen.c.letter > 0
+        ),  # SQLite wants a WHERE
     )
     .on_conflict_do_nothing()
 )

@@ -28,7 +28,8 @@ class Counts:
 
 def counts(connection: sa.Connection, *, now_us: int) -> Counts:
     """Return how many letters are in each of the eight states; they are kept, not counted."""
-    found: dict[str, int] = dict(connection.execute(sa.select(tallies.c.state, tallies.c.number)).all())
+    kept = sa.select(tallies.c.state, sa.cast(sa.func.sum(tallies.c.number), sa.BigInteger))
+    found: dict[str, int] = dict(connection.execute(kept.group_by(tallies.c.state)).all())
     deferred = connection.scalar(
         sa.select(sa.func.count()).where(letters.c.state == State.QUEUED, letters.c.due_at > now_us)
     )

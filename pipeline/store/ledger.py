@@ -14,7 +14,6 @@ from collections.abc import Collection, Mapping, Sequence
 from operator import attrgetter
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
 from pipeline.clock import SECOND_US
 from pipeline.delivery.limits import (
@@ -30,7 +29,7 @@ from pipeline.delivery.limits import (
     quota_used,
 )
 from pipeline.delivery.rules import Claim, Refusal
-from pipeline.store.dialect import Prepared, as_rows, rows_of
+from pipeline.store.dialect import Prepared, alone, as_rows, insert, rows_of
 from pipeline.store.tables import holds, paces, shared_meta, spent
 
 
@@ -73,7 +72,7 @@ def put_back(connection: sa.Connection, claims: Sequence[Claim]) -> None:
 
 def hold(connection: sa.Connection, name: str, *, until_us: int, why: str) -> None:
     """Keep a relay (or one of its domains) from being used until a time."""
-    row = sqlite.insert(holds).values(name=name, until=until_us, why=why)
+    row = insert(holds).values(name=name, until=until_us, why=why)
     connection.execute(
         row.on_conflict_do_update(
             index_elements=["name"], set_={"until": row.excluded.until, "why": row.excluded.why}
@@ -100,7 +99,7 @@ def forget(connection: sa.Connection, *, now_us: int, after_s: int = 40 * DAY_S)
     if connection.scalar(sa.select(shared_meta.c.value).where(shared_meta.c.name == name)) == day:
         return
     connection.execute(sa.delete(spent).where(spent.c.start < now_us - after_s * SECOND_US))
-    row = sqlite.insert(shared_meta).values(name=name, value=day)
+    row = insert(shared_meta).values(name=name, value=day)
     connection.execute(row.on_conflict_do_update(index_elements=["name"], set_={"value": row.excluded.value}))
 
 
@@ -108,6 +107,7 @@ class _Page:
     """What some limits stand at, read at ``now_us`` and changed in memory."""
 
     def __init__(self, connection: sa.Connection, limits: Mapping[str, Limit], *, now_us: int) -> None:
+        alone(connection, "limits")
         self._now_us = now_us
         self._quotas = {name: limit for name, limit in limits.items() if isinstance(limit, Quota)}
         self._buckets = _buckets(connection, self._quotas, now_us=now_us)
@@ -215,12 +215,12 @@ _SPENT = Prepared(
     .where(spent.c.start > sa.bindparam("p_since"))
 )
 _moved = rows_of("moved", {"name": _words, "free_at": _whole})
-_set = sqlite.insert(paces).from_select(["name", "free_at"], sa.select(_moved).where(_moved.c.free_at > 0))
+_set = insert(paces).from_select(["name", "free_at"], sa.select(_moved).where(_moved.c.free_at > 0))
 _SET_FREE_AT = Prepared(
     _set.on_conflict_do_update(index_elements=["name"], set_={"free_at": _set.excluded.free_at})
 )
 _added = rows_of("added", {"name": _words, "start": _whole, "count": _whole})
-_add = sqlite.insert(spent).from_select(
+_add = insert(spent).from_select(
     ["name", "start", "count"],
     sa.select(_added).where(_added.c.count > 0),  # SQLite wants a WHERE
 )

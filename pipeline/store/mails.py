@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
 from pipeline.clock import Clock, from_us, to_us
 from pipeline.replies.mailbox import Extent, Fetched, Mark, fingerprint
 from pipeline.store.database import Database
+from pipeline.store.dialect import insert
 from pipeline.store.tables import mailboxes, mails
 
 AT_ONCE = 100  # numbers read in one go
@@ -106,12 +106,12 @@ def _row(mailbox: str, mail: Fetched) -> dict[str, object]:
 
 
 def _insert(connection: sa.Connection, row: dict[str, object], *, now_us: int) -> int:
-    insert = sqlite.insert(mails).values(**row, fetched_at=now_us)
-    return connection.execute(insert.on_conflict_do_nothing(index_elements=["sha256"])).rowcount
+    new = insert(mails).values(**row, fetched_at=now_us)
+    return connection.execute(new.on_conflict_do_nothing(index_elements=["sha256"])).rowcount
 
 
 def _remember(connection: sa.Connection, mailbox: str, mark: Mark) -> None:
-    row = sqlite.insert(mailboxes).values(name=mailbox, mark=mark)
+    row = insert(mailboxes).values(name=mailbox, mark=mark)
     connection.execute(row.on_conflict_do_update(index_elements=["name"], set_={"mark": row.excluded.mark}))
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from pipeline.store import tables
+from pipeline.store.dialect import has_table
 
 Step = Callable[[sa.Connection], None]
 
@@ -166,7 +167,7 @@ def migrate(connection: sa.Connection, schema: Schema, *, now_us: int) -> Sequen
     Raises LookupError for a database that a newer version of the program has written.
     """
     record = schema.record
-    if not sa.inspect(connection).has_table(record.name):
+    if not has_table(connection, record.name):
         schema.metadata.create_all(connection)
         taken = list(schema.steps)
     else:

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
 from pipeline.clock import SECOND_US
 from pipeline.recipients.mx import Answer, Mail
+from pipeline.store.dialect import insert
 from pipeline.store.tables import mx
 
 ASKED_AT_ONCE = 500  # domains in one question
@@ -40,6 +40,6 @@ def remember(connection: sa.Connection, answers: Mapping[str, Answer], *, now_us
         if answer.mail is not Mail.UNKNOWN and answer.holds_s > 0
     ]
     if rows:
-        insert = sqlite.insert(mx)
-        kept = {"mail": insert.excluded.mail, "until": insert.excluded.until}
-        connection.execute(insert.on_conflict_do_update(index_elements=["domain"], set_=kept), rows)
+        new = insert(mx)
+        kept = {"mail": new.excluded.mail, "until": new.excluded.until}
+        connection.execute(new.on_conflict_do_update(index_elements=["domain"], set_=kept), rows)

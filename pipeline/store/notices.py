@@ -1,8 +1,9 @@
 """Notices of replies: letters of ours in a store of their own, under the same fence.
 
-They lie in a database beside the campaign's (`campaign-notices.db`), with the same tables, so that the queue,
-the fence and the journal are the very same code, and no count of the campaign's letters ever has to leave
-them out. Its key for tokens is another one: no envelope id of a notice can be taken for a letter's.
+They lie in a database beside the campaign's (`campaign-notices.db`; at a server, a schema), with the same
+tables, so that the queue, the fence and the journal are the very same code, and no count of the campaign's
+letters ever has to leave them out. Its key for tokens is another one: no envelope id of a notice can be taken
+for a letter's.
 
 A notice's identity is the mails it holds and whom it is for: the mail's fingerprint, not a reply's number,
 which a restored backup could give away anew. A mail is in one notice to an address, and in no second one.
@@ -20,15 +21,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
 from pipeline.clock import Clock
 from pipeline.delivery.letter import State
 from pipeline.mail.address import Mailbox
 from pipeline.mail.identity import message_id
 from pipeline.store import migrations
+from pipeline.store.address import notices_schema
 from pipeline.store.database import Database
+from pipeline.store.dialect import has_schema, insert
 from pipeline.store.history import LetterLine, letters_in
+from pipeline.store.postgres import PostgresSchema
+from pipeline.store.sqlite_file import SqliteFile
 from pipeline.store.tables import letters, mails, replies
 from pipeline.store.world import World
 
@@ -49,7 +53,7 @@ def open_notices(world: World, *, clock: Clock) -> World:
     """Open (or make) the notices' store beside the campaign's; close its ``campaign`` alone."""
     return replace(
         world,
-        campaign=Database(_path(world), (migrations.CAMPAIGN,), clock=clock),
+        campaign=Database(_place(world), (migrations.CAMPAIGN,), clock=clock),
         store_id=f"{world.store_id}-notices",
         secret=hmac.digest(world.secret, b"notices", "sha256"),
     )
@@ -57,7 +61,11 @@ def open_notices(world: World, *, clock: Clock) -> World:
 
 def have_notices(world: World) -> bool:
     """Say whether there is a notices' store."""
-    return _path(world).exists()
+    place = _place(world)
+    if isinstance(place, Path):
+        return place.exists()
+    with world.campaign.reading() as connection:
+        return has_schema(connection, place.schema)
 
 
 def is_notice(connection: sa.Connection, message: str) -> bool:
@@ -112,7 +120,7 @@ def queue_notice(
         "planned_at": now_us,
         "released_at": now_us,
     }
-    connection.execute(sqlite.insert(letters).values(row).on_conflict_do_nothing())
+    connection.execute(insert(letters).values(row).on_conflict_do_nothing())
 
 
 def troubles(connection: sa.Connection) -> list[LetterLine]:
@@ -130,6 +138,9 @@ def replies_of(connection: sa.Connection, found: Collection[str]) -> list[tuple[
     return [rows[sha256] for sha256 in found if sha256 in rows]
 
 
-def _path(world: World) -> Path:
-    path = world.campaign.path
-    return path.with_name(f"{path.stem}-notices{path.suffix}")
+def _place(world: World) -> Path | PostgresSchema:
+    medium = world.campaign.medium
+    if isinstance(medium, SqliteFile):
+        return medium.path.with_name(f"{medium.path.stem}-notices{medium.path.suffix}")
+    assert isinstance(medium, PostgresSchema)
+    return medium.server.schema(notices_schema(world.key))

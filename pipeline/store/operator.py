@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
 from pipeline.delivery.letter import State
-from pipeline.store.dialect import Prepared
+from pipeline.store.dialect import Prepared, insert
 from pipeline.store.tables import attempts, events, letters, meta
 
 IN_DOUBT = "in doubt"  # the verdict of an attempt nobody can know the end of
@@ -25,7 +24,7 @@ def read_meta(connection: sa.Connection, name: str, default: str = "") -> str:
 
 def write_meta(connection: sa.Connection, name: str, value: str) -> None:
     """Keep a value about the store."""
-    row = sqlite.insert(meta).values(name=name, value=value)
+    row = insert(meta).values(name=name, value=value)
     connection.execute(row.on_conflict_do_update(index_elements=["name"], set_={"value": row.excluded.value}))
 
 

@@ -15,12 +15,11 @@ from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
 from pipeline.delivery.letter import State
 from pipeline.delivery.plan import FIRST_ROUND, PlannedLetter
 from pipeline.store import followups
-from pipeline.store.dialect import PreparedRows
+from pipeline.store.dialect import Prepared, PreparedRows, alone, as_rows, insert, is_shared, rows_of
 from pipeline.store.tables import letters, meta, tallies
 
 ROW_REMOVED = "row removed"
@@ -41,14 +40,18 @@ def plan(
     connection: sa.Connection, planned: Iterable[PlannedLetter], *, campaign: str, now_us: int
 ) -> Planning:
     """Bring the letters of ``campaign`` in line with the list; memory stays flat, whatever the length."""
+    alone(connection, "planning")
     before = _total(connection)
     seen = _next_seen(connection)
     stream = iter(planned)
-    rounds = followups.rounds(connection, campaign=campaign)
-    while batch := list(islice(stream, BATCH)):
-        _UPSERT.run(connection, map(_of_row, batch), p_campaign=campaign, p_seen=seen, p_now=now_us)
-        for number in rounds:
-            _refresh_followups(connection, batch, campaign=campaign, round_=number, seen=seen)
+    if is_shared(connection):
+        _plan_beside_others(connection, stream, campaign=campaign, seen=seen, now_us=now_us)
+    else:
+        rounds = followups.rounds(connection, campaign=campaign)
+        while batch := list(islice(stream, BATCH)):
+            _UPSERT.run(connection, map(_of_row, batch), p_campaign=campaign, p_seen=seen, p_now=now_us)
+            for number in rounds:
+                _refresh_followups(connection, batch, campaign=campaign, round_=number, seen=seen)
     gone = connection.execute(
         sa.update(letters)
         .where(letters.c.campaign == campaign)
@@ -93,35 +96,36 @@ def _refresh_followups(
 
 
 def _total(connection: sa.Connection) -> int:
-    return connection.scalar(sa.select(sa.func.sum(tallies.c.number))) or 0
+    return int(connection.scalar(sa.select(sa.func.sum(tallies.c.number))) or 0)
 
 
 def _next_seen(connection: sa.Connection) -> int:
-    number = int(connection.scalar(sa.select(meta.c.value).where(meta.c.name == "seen")) or 0) + 1
-    row = sqlite.insert(meta).values(name="seen", value=str(number))
+    """Return the number of this planning. At a server it is always the same: there a letter is marked when its
+    row goes, for to mark all the others would keep other hosts from them."""
+    known = int(connection.scalar(sa.select(meta.c.value).where(meta.c.name == "seen")) or 0)
+    number = known if known and is_shared(connection) else known + 1
+    row = insert(meta).values(name="seen", value=str(number))
     connection.execute(row.on_conflict_do_update(index_elements=["name"], set_={"value": row.excluded.value}))
     return number
 
 
 _OF_ROW = ("signatory", "recipient", "message_id", "email", "domain", "language", "timezone", "line", "row")
 _of_row = attrgetter(*_OF_ROW)
-_insert = sqlite.insert(letters).values(
-    {name: sa.bindparam(name) for name in _OF_ROW}
-    | {
-        "campaign": sa.bindparam("p_campaign"),
-        "seen": sa.bindparam("p_seen"),
-        "planned_at": sa.bindparam("p_now"),
-        "round": FIRST_ROUND,
-        "state": str(State.PLANNED),
-        "why": "",
-        "attempts": 0,
-        "deferrals": 0,
-    }
-)
+_OF_A_NEW_LETTER: dict[str, Any] = {
+    "campaign": sa.bindparam("p_campaign", type_=sa.Text()),
+    "seen": sa.bindparam("p_seen", type_=sa.Integer()),
+    "planned_at": sa.bindparam("p_now", type_=sa.BigInteger()),
+    "round": FIRST_ROUND,
+    "state": str(State.PLANNED),
+    "why": "",
+    "attempts": 0,
+    "deferrals": 0,
+}
+_insert = insert(letters).values({name: sa.bindparam(name) for name in _OF_ROW} | _OF_A_NEW_LETTER)
 _fresh = letters.c.attempts == 0  # from the first permission on the frozen bytes count, not the row
 _returned = sa.and_(letters.c.state == State.CANCELLED, letters.c.why == ROW_REMOVED)
 _BROUGHT_BACK: dict[str, Any] = {  # a letter whose row is in the list again
-    "state": sa.case((_returned, State.PLANNED), else_=letters.c.state),
+    "state": sa.case((_returned, str(State.PLANNED)), else_=letters.c.state),
     "why": sa.case((_returned, ""), else_=letters.c.why),
     "ended_at": sa.case((_returned, sa.null()), else_=letters.c.ended_at),
 }
@@ -136,4 +140,67 @@ _UPSERT = PreparedRows(
             **_BROUGHT_BACK,
         },
     ),
+)
+
+
+# -- with other hosts at work
+
+
+def _plan_beside_others(
+    connection: sa.Connection, stream: Iterator[PlannedLetter], *, campaign: str, seen: int, now_us: int
+) -> None:
+    """Bring in rows without touching letters that are as the list has them.
+
+    A row that is written is held until the commit, and hosts that send wait for it. So the list is laid
+    beside the letters first, and what is found to differ is written: new ones, those of whatever round whose
+    row was edited or is back, and the mark of those whose row is gone.
+    """
+    _listed.create(connection)
+    while batch := list(islice(stream, BATCH)):
+        _LOAD.run(connection, listed=as_rows(map(_of_row, batch)))
+    for change in (_ADD, _REFRESH, _MARK_GONE):
+        change.run(connection, p_campaign=campaign, p_seen=seen, p_now=now_us)
+
+
+def _same(listed: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Say that a letter is that of a row of the list."""
+    return sa.and_(letters.c.signatory == listed.c.signatory, letters.c.recipient == listed.c.recipient)
+
+
+_campaigns = letters.c.campaign == sa.bindparam("p_campaign", type_=sa.Text())
+_seen = sa.bindparam("p_seen", type_=sa.Integer())
+_listed = sa.Table(
+    "listed",
+    sa.MetaData(),
+    *(sa.Column(name, letters.c[name].type) for name in _OF_ROW),
+    prefixes=["TEMPORARY"],
+    postgresql_on_commit="DROP",
+)
+_rows = rows_of("listed", {name: letters.c[name].type for name in _OF_ROW})
+_LOAD = Prepared(sa.insert(_listed).from_select(list(_OF_ROW), sa.select(*_rows.c)))
+_alike = {name: value for name, value in _OF_A_NEW_LETTER.items() if name not in _OF_ROW}
+_new = (
+    sa.select(
+        *_listed.c,
+        *(value if isinstance(value, sa.BindParameter) else sa.literal(value) for value in _alike.values()),
+    )
+    .where(~sa.exists().where(_campaigns, letters.c.round == FIRST_ROUND, _same(_listed)).correlate(_listed))
+    .order_by(_listed.c.line)
+)
+_ADD = Prepared(insert(letters).from_select([*_OF_ROW, *_alike], _new).on_conflict_do_nothing())
+_differs = [_fresh & (letters.c[name] != _listed.c[name]) for name in _REFRESHED]
+_differs += [letters.c.line != _listed.c.line, letters.c.seen != _seen, _returned]
+_REFRESH = Prepared(
+    sa.update(letters)
+    .where(_campaigns, _same(_listed), sa.or_(*_differs))
+    .values(
+        {name: sa.case((_fresh, _listed.c[name]), else_=letters.c[name]) for name in _REFRESHED}
+        | {"line": _listed.c.line, "seen": _seen}
+        | _BROUGHT_BACK
+    )
+)
+_MARK_GONE = Prepared(
+    sa.update(letters)
+    .where(_campaigns, letters.c.seen == _seen, ~sa.exists().where(_same(_listed)).correlate(letters))
+    .values(seen=0)
 )

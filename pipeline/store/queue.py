@@ -15,9 +15,10 @@ import sqlalchemy as sa
 
 from pipeline.clock import from_us
 from pipeline.delivery.letter import Letter, State
-from pipeline.store.dialect import Prepared, as_rows, rows_of
+from pipeline.store.dialect import Prepared, as_rows, is_shared, rows_of
+from pipeline.store.host import this_host
 from pipeline.store.operator import IN_DOUBT
-from pipeline.store.tables import attempts, bundles, contents, events, letters, tallies, withheld
+from pipeline.store.tables import attempts, bundles, contents, events, letters, runs, tallies, withheld
 
 FROZEN_AT_ONCE = 4_000_000  # octets of messages tried before; there may be files in each
 WAITING = (State.PLANNED, State.QUEUED)
@@ -38,12 +39,15 @@ class Place:
 def recover(connection: sa.Connection, *, now_us: int) -> int:
     """Put letters whose permitted attempt nobody will finish in doubt; return how many attempts that were.
 
-    Call it while the campaign's lock is held and before the first permission: then every open attempt has a
-    dead owner. Whatever was decided about such a letter meanwhile (cancelled, its row removed and brought
-    back), it may have been accepted, so it is in doubt.
+    Call it while the campaign's lock is held and before the first permission: then every open attempt of this
+    host has a dead owner; those of other hosts are theirs. Whatever was decided about such a letter meanwhile
+    (cancelled, its row removed and brought back), it may have been accepted, so it is in doubt.
     """
     is_open = attempts.c.ended_at.is_(None)
-    left = connection.execute(sa.select(attempts.c.letter, attempts.c.n).where(is_open)).all()
+    query = sa.select(attempts.c.letter, attempts.c.n).where(is_open)
+    if is_shared(connection):
+        query = query.join(runs, runs.c.id == attempts.c.run).where(runs.c.host == this_host())
+    left = connection.execute(query).all()
     for letter, n in left:
         connection.execute(
             sa.update(attempts)
@@ -248,7 +252,11 @@ def take_out(connection: sa.Connection, ids: Iterable[int], state: State, *, why
 
 def count_waiting(connection: sa.Connection, *, only: Collection[str] | None = None) -> tuple[int, int]:
     """Return how many planned letters may be released, and how many letters are queued."""
-    query = sa.select(tallies.c.state, tallies.c.number).where(tallies.c.state.in_(WAITING))
+    query: sa.Select[Any] = (
+        sa.select(tallies.c.state, sa.cast(sa.func.sum(tallies.c.number), sa.BigInteger))
+        .where(tallies.c.state.in_(WAITING))
+        .group_by(tallies.c.state)
+    )
     kept_back = sa.select(sa.func.count()).where(letters.c.state == State.PLANNED, _WITHHELD)
     if only is not None:
         wanted = between(only)

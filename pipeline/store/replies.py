@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
 from pipeline.clock import SECOND_US, from_us
 from pipeline.delivery.letter import State
+from pipeline.store.dialect import insert
 from pipeline.store.operator import IN_DOUBT, log, settle_as_sent
 from pipeline.store.tables import attempts, letters, mails, replies
 
@@ -269,7 +269,7 @@ def _keeping() -> sa.Executable:
     """Return the statement that keeps a reply, and what a person decided about it."""
     decisions = {"id", "reviewed_at", "assigned_at"}
     names = [column.name for column in replies.c if column.name not in decisions]
-    new = sqlite.insert(replies).values({name: sa.bindparam(name) for name in names})
+    new = insert(replies).values({name: sa.bindparam(name) for name in names})
     change: dict[str, Any] = {name: new.excluded[name] for name in names if name != "mail"}
     for name in ("letter", "matched", "score"):
         change[name] = sa.case((replies.c.assigned_at.is_not(None), replies.c[name]), else_=change[name])

@@ -9,11 +9,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
 from pipeline.clock import Dice, from_us, to_us
 from pipeline.recipients.suppression import Reason, Suppression, suppression_hash
-from pipeline.store.dialect import Prepared, as_rows, rows_of
+from pipeline.store.dialect import Prepared, as_rows, insert, rows_of
 from pipeline.store.tables import places, shared_meta, suppressions
 
 ASKED_AT_ONCE = 500  # hashes in one question
@@ -21,7 +20,7 @@ ASKED_AT_ONCE = 500  # hashes in one question
 
 def make_secret(connection: sa.Connection, dice: Dice) -> None:
     """Make the key of the suppressions' hashes, once for the life of the file."""
-    row = sqlite.insert(shared_meta).values(name="secret", value=dice.token(32).hex())
+    row = insert(shared_meta).values(name="secret", value=dice.token(32).hex())
     connection.execute(row.on_conflict_do_nothing(index_elements=["name"]))
 
 
@@ -62,7 +61,7 @@ def suppress(connection: sa.Connection, entry: Suppression) -> bool:
 
     Return whether it is new.
     """
-    row = sqlite.insert(suppressions).values(
+    row = insert(suppressions).values(
         hash=entry.hash,
         address=entry.address,
         reason=entry.reason,
@@ -113,7 +112,7 @@ def last_seen(connection: sa.Connection, store_id: str) -> Sighting | None:
 
 def remember_place(connection: sa.Connection, store_id: str, sighting: Sighting, *, now_us: int) -> None:
     """Write down where a store is used, and how far it has come."""
-    row = sqlite.insert(places).values(
+    row = insert(places).values(
         store_id=store_id, path=sighting.path, epoch=sighting.epoch, sent=sighting.sent, seen_at=now_us
     )
     connection.execute(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
 from pipeline.clock import from_us, to_us
 from pipeline.recipients.suppression import Suppression, suppression_hash
@@ -13,6 +12,7 @@ from pipeline.replies.acting import Acts, Barring
 from pipeline.replies.kinds import Reason
 from pipeline.replies.strikes import Strike, suppressing
 from pipeline.store import shared
+from pipeline.store.dialect import insert
 from pipeline.store.tables import strikes
 
 
@@ -40,7 +40,7 @@ def carry_out(
         key, reason, said = acts.strike
         hash_ = suppression_hash(secret, key)
         row = {"hash": hash_, "source": source, "reason": str(reason), "at": to_us(at)}
-        connection.execute(sqlite.insert(strikes).values(row).on_conflict_do_nothing())
+        connection.execute(insert(strikes).values(row).on_conflict_do_nothing())
         if (why := suppressing(_of(connection, hash_), now=now)) is not None:
             barred.append(Barring(key, why, said))
     return [one for one in barred if _suppress(connection, one, secret, now)]

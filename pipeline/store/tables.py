@@ -9,19 +9,13 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from pipeline.store import tallying
+
 CAMPAIGN = sa.MetaData()
 SHARED = sa.MetaData()
 
 Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 Moment = sa.BigInteger  # microseconds since 1970, UTC
-
-
-def _tally(row: str, by: int) -> str:
-    """Return the statement that counts the old or new row of a change."""
-    return (
-        f"INSERT INTO tallies (state, number) VALUES ({row}.state, {by}) "  # noqa: S608 - our own words
-        "ON CONFLICT (state) DO UPDATE SET number = number + excluded.number;"
-    )
 
 
 meta = sa.Table(
@@ -97,26 +91,12 @@ letters = sa.Table(
 sa.Index("letters_queue", letters.c.state, letters.c.due_at, letters.c.id)
 
 tallies = sa.Table(
-    "tallies",  # letters by state, so that nobody has to count a million of them
+    "tallies",  # letters by state, so that nobody has to count a million; kept as `tallying.py` says
     CAMPAIGN,
     sa.Column("state", sa.Text, primary_key=True),
     sa.Column("number", Id, nullable=False),
 )
-# Kept by the database itself, in the transaction of whatever moves a letter: no statement can forget it.
-TALLYING = (
-    f"CREATE TRIGGER letters_came AFTER INSERT ON letters BEGIN {_tally('NEW', 1)} END",
-    "CREATE TRIGGER letters_moved AFTER UPDATE OF state ON letters WHEN OLD.state <> NEW.state "
-    f"BEGIN {_tally('OLD', -1)} {_tally('NEW', 1)} END",
-    f"CREATE TRIGGER letters_went AFTER DELETE ON letters BEGIN {_tally('OLD', -1)} END",
-)
-
-
-def _make_triggers(_target: sa.Table, connection: sa.Connection, **_arguments: object) -> None:
-    for trigger in TALLYING:
-        connection.exec_driver_sql(trigger)
-
-
-sa.event.listen(tallies, "after_create", _make_triggers)
+sa.event.listen(tallies, "after_create", tallying.keep)
 
 bundles = sa.Table(
     "bundles",  # messages permitted in one commit, packed together: alike as they are, they take a tenth
@@ -192,7 +172,7 @@ attempts = sa.Table(
     sqlite_with_rowid=False,
 )
 _open = attempts.c.ended_at.is_(None)
-sa.Index("attempts_open", attempts.c.run, sqlite_where=_open)
+sa.Index("attempts_open", attempts.c.run, sqlite_where=_open, postgresql_where=_open)
 
 mailboxes = sa.Table(
     "mailboxes",  # how far each mailbox was fetched
@@ -217,7 +197,8 @@ mails = sa.Table(
     sa.Column("fetched_at", Moment, nullable=False),
     sa.Column("sorted_at", Moment),  # NULL: waits
 )
-sa.Index("mails_unsorted", mails.c.id, sqlite_where=mails.c.sorted_at.is_(None))
+_unsorted = mails.c.sorted_at.is_(None)
+sa.Index("mails_unsorted", mails.c.id, sqlite_where=_unsorted, postgresql_where=_unsorted)
 
 replies = sa.Table(
     "replies",  # what was made of each mail; made anew when it is sorted again, but for what a person decided

@@ -12,15 +12,14 @@ resume`).
 
 from __future__ import annotations
 
-import hashlib
 import os
-import socket
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -28,10 +27,16 @@ from pipeline.clock import Clock, Dice, to_us
 from pipeline.delivery.letter import State
 from pipeline.errors import StoreUnwritable, Unusable
 from pipeline.store import migrations, shared
-from pipeline.store.database import Database
+from pipeline.store.address import SHARED_SCHEMA, campaign_schema
+from pipeline.store.database import Database, Medium
+from pipeline.store.dialect import is_shared
+from pipeline.store.host import this_host
 from pipeline.store.operator import read_meta, write_meta
 from pipeline.store.shared import Sighting
 from pipeline.store.tables import letters, runs, tallies
+
+if TYPE_CHECKING:
+    from pipeline.store.postgres import Server
 
 FOLDER = ".campaign"
 
@@ -53,6 +58,7 @@ class World:
     common: Database
     store_id: str
     secret: bytes
+    key: str  # the campaign's
 
     @property
     def lock_path(self) -> Path:
@@ -75,35 +81,45 @@ def open_world(
     name: WorldName,
     *,
     key: str,
-    store: Path | None,
+    store: Path | Server | None,
     shared_folder: Path | None,
     clock: Clock,
     dice: Dice,
 ) -> World:
     """Open (or make) the world ``name`` of the campaign in ``root``, whose key is ``key``.
 
+    ``store`` is where the settings want the real one; a server holds what campaigns share as well.
+
     Raises StoreUnwritable; Unusable when the store belongs to a campaign with another key.
     """
     folder = root / FOLDER
-    path = store_path(root, name, store)
     _make_private(folder)
     with ExitStack() as undo:
         if name is WorldName.SANDBOX:
+            path = store_path(root, name, None)
             campaign = common = Database(path, (migrations.CAMPAIGN, migrations.SHARED), clock=clock)
             undo.callback(campaign.close)
         else:
-            campaign = Database(path, (migrations.CAMPAIGN,), clock=clock)
+            lies, together = _places(root, name, key, store, shared_folder)
+            campaign = Database(lies, (migrations.CAMPAIGN,), clock=clock)
             undo.callback(campaign.close)
-            common = Database(
-                (shared_folder or user_folder(os.environ)) / "shared.db", (migrations.SHARED,), clock=clock
-            )
+            common = Database(together, (migrations.SHARED,), clock=clock)
             undo.callback(common.close)
         with campaign.writing() as connection:
             store_id, secret = _identify(connection, key, dice)
         with common.writing() as connection:
             shared.make_secret(connection, dice)
         undo.pop_all()
-    return World(name, folder, campaign, common, store_id, secret)
+    return World(name, folder, campaign, common, store_id, secret, key)
+
+
+def _places(
+    root: Path, name: WorldName, key: str, store: Path | Server | None, shared_folder: Path | None
+) -> tuple[Path | Medium, Path | Medium]:
+    """Return where a campaign's own tables lie, and those that campaigns share."""
+    if store is None or isinstance(store, Path):
+        return store_path(root, name, store), (shared_folder or user_folder(os.environ)) / "shared.db"
+    return store.schema(campaign_schema(key)), store.schema(SHARED_SCHEMA)
 
 
 def _identify(connection: sa.Connection, key: str, dice: Dice) -> tuple[str, bytes]:
@@ -171,12 +187,14 @@ def why_not_here(world: World) -> str:
     if world.name is WorldName.SANDBOX:
         return ""
     with world.campaign.reading() as connection:
+        if is_shared(connection):
+            return ""  # it is where it is, whichever host asks
         epoch = int(read_meta(connection, "epoch", "0"))
         host = read_meta(connection, "host")
         sent = _sent(connection)
     with world.common.reading() as connection:
         seen = shared.last_seen(connection, world.store_id)
-    if host and host != _host():
+    if host and host != this_host():
         return "it was last used on another machine"
     if seen is None:
         return ""
@@ -200,7 +218,7 @@ def accept_place(world: World, *, clock: Clock) -> None:
     with world.campaign.writing() as connection:
         epoch = max(int(read_meta(connection, "epoch", "0")), seen.epoch if seen else 0) + 1
         write_meta(connection, "epoch", str(epoch))
-        write_meta(connection, "host", _host())
+        write_meta(connection, "host", this_host())
         sent = _sent(connection)
     _remember(world, Sighting(str(world.campaign.path.resolve()), epoch, sent), clock)
 
@@ -220,17 +238,8 @@ def _remember(world: World, sighting: Sighting, clock: Clock) -> None:
 
 
 def _sent(connection: sa.Connection) -> int:
-    query = sa.select(tallies.c.number).where(tallies.c.state == State.SENT)
-    return connection.scalar(query) or 0
-
-
-def _host() -> str:
-    """Return a mark of this machine that tells nothing about it."""
-    try:
-        mark = Path("/etc/machine-id").read_text("ascii").strip()
-    except (OSError, ValueError):
-        mark = ""
-    return hashlib.sha256(f"campaign {mark or socket.gethostname()}".encode()).hexdigest()[:16]
+    query = sa.select(sa.func.sum(tallies.c.number)).where(tallies.c.state == State.SENT)
+    return int(connection.scalar(query) or 0)
 
 
 # -- runs
@@ -242,7 +251,7 @@ def begin_run(world: World, *, command: str, relay: str, limits: str, clock: Clo
         done = connection.execute(
             sa.insert(runs).values(
                 command=command,
-                host=_host(),
+                host=this_host(),
                 user=_user(),
                 pid=os.getpid(),
                 relay=relay,

@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
 from pipeline.clock import from_us
 from pipeline.delivery.letter import State
@@ -25,6 +24,7 @@ from pipeline.replies.matching import WEIGHED, SentLetter
 from pipeline.replies.subject import topic
 from pipeline.replies.text import text_lines
 from pipeline.store.database import Database
+from pipeline.store.dialect import insert
 from pipeline.store.tables import bundles, contents, letters, written
 
 AT_ONCE = 2_000  # letters learnt in one transaction
@@ -40,7 +40,7 @@ def learn(campaign: Database) -> int:
         if not rows:
             return total
         with campaign.writing() as connection:
-            connection.execute(sqlite.insert(written).on_conflict_do_nothing(), rows)
+            connection.execute(insert(written).on_conflict_do_nothing(), rows)
         total += len(rows)
 
 

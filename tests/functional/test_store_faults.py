@@ -188,9 +188,9 @@ def test_fault_19_a_lock_beyond_our_patience_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """A backup or a database browser holds the file: who it may be is said, and reading goes on."""
-    from pipeline.store import database
+    from pipeline.store import sqlite_file
 
-    monkeypatch.setattr(database, "BUSY_MS", 50)
+    monkeypatch.setattr(sqlite_file, "BUSY_MS", 50)
     bench = Bench(tmp_path, names=["ada"])
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(bench.world.campaign.path), how],

@@ -22,6 +22,7 @@ from pipeline.recipients.rows import read_recipients
 from pipeline.store import fence, history, operator, planning, queue, tables
 from pipeline.store.world import World, WorldName, begin_run, open_world
 from tests.clocks import START, FakeClock, LoadedDice
+from tests.postgres import a_place
 
 KEY = "mayday"
 ACCEPTED = response(250, "2.0.0 Ok: queued as 4F2A")
@@ -40,14 +41,18 @@ def a_world(
     clock: Clock | None = None,
     dice: Dice | None = None,
 ) -> World:
-    """Open the world of a campaign in ``root``; what campaigns share lies there too, if not elsewhere."""
+    """Open the world of a campaign in ``root``; what campaigns share lies there too, if not elsewhere.
+
+    In tests marked with `tests.postgres.BOTH` it lies at a server in turn, in a database of its own.
+    """
+    clock = clock or FakeClock()
     return open_world(
         root,
         name,
         key=key,
-        store=None,
+        store=a_place(shared or root, clock=clock),
         shared_folder=shared or root / "shared",
-        clock=clock or FakeClock(),
+        clock=clock,
         dice=dice or LoadedDice(),
     )
 

@@ -65,7 +65,7 @@ def test_the_smallest_file_goes_to_the_sandbox() -> None:
     assert (found.limits.relay, found.limits.day, found.limits.per_domain) == (None, None, None)
     assert (found.limits.hours, found.limits.per_recipient) == (None, Quota(20, 86400))
     assert (found.attachment_bytes, found.keep_bytes) == (10_000_000, True)
-    assert (found.store_url, found.shared, found.expires) == (None, None, None)
+    assert (found.store_file, found.shared, found.expires) == (None, None, None)
     assert (found.auto_release, found.attachments, found.warnings) == (False, (), ())
     assert (found.mailbox, found.forward_to, found.mailbox_password_command) == (None, (), ())
 
@@ -165,7 +165,7 @@ def test_every_key_is_read() -> None:
     assert (found.limits.per_recipient, found.limits.in_sandbox) == (Quota(2, 86400), True)
     assert (found.attachment_bytes, found.schedule.delays) == (2 * 1024**2, (300, 3600))
     assert (found.in_doubt, found.keep_bytes) == (InDoubt.RESEND, False)
-    assert (found.store_url, found.shared) == ("sqlite:////campaign/data/store.db", Path("/var/lib/campaign"))
+    assert (found.store_file, found.shared) == (Path("/campaign/data/store.db"), Path("/var/lib/campaign"))
     assert found.auto_release is True
 
 
@@ -376,6 +376,7 @@ def test_the_sample_holds_every_key_with_its_help() -> None:
     assert [one.code for one in problems if one.severity is Severity.ERROR] == [
         "contradiction",  # [relay]: two places for a password
         "contradiction",  # [replies]: the same
+        "contradiction",  # [store]: the same
     ]
 
 

@@ -12,6 +12,7 @@ from pipeline.clock import to_us
 from pipeline.delivery.letter import Phase, State
 from pipeline.store import fence
 from tests.clocks import START
+from tests.postgres import BOTH
 from tests.unit.store_support import (
     ACCEPTED,
     CONTENT,
@@ -23,6 +24,8 @@ from tests.unit.store_support import (
     result,
     rows,
 )
+
+pytestmark = BOTH
 
 
 @pytest.fixture

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from pipeline.delivery.letter import State
-from pipeline.store import database, shared
+from pipeline.store import postgres, shared, sqlite_file
+from pipeline.store.database import Database
 from pipeline.store.journal import RETRY_WAITS_S, Journal
 from tests.clocks import START, FakeClock
+from tests.postgres import BOTH, is_at_server, outside
 from tests.unit.store_support import ACCEPTED, GREYLISTED, UNKNOWN_USER, Bench, at_attempt, parcel, result
+
+pytestmark = BOTH
 
 NAMES = [f"name{number}" for number in range(1, 51)]
 PATIENCE_S = 20  # only for a test that hangs
@@ -25,7 +28,8 @@ PATIENCE_S = 20  # only for a test that hangs
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """A store with fifty queued letters that waits for a lock no longer than a tenth of a second."""
-    monkeypatch.setattr(database, "BUSY_MS", 100)
+    monkeypatch.setattr(sqlite_file, "BUSY_MS", 100)
+    monkeypatch.setitem(postgres.SESSION, "lock_timeout", "100ms")
     bench = Bench(tmp_path, names=NAMES)
     yield bench
     bench.close()
@@ -52,31 +56,48 @@ async def journal_of(bench: Bench, clock: FakeClock | None = None) -> AsyncItera
 
 
 @contextmanager
-def broken(path: Path, what: str) -> Iterator[None]:
+def broken(database: Database, what: str) -> Iterator[None]:
     """Make a kind of writing fail, as a damaged disk would."""
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute(
-            f"CREATE TRIGGER broken BEFORE {what} BEGIN SELECT RAISE(ABORT, 'disk on fire'); END"
-        )
-    connection.close()
+    with outside(database) as connection:
+        if is_at_server(database):
+            connection.execute(
+                "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql "
+                "AS $$ BEGIN RAISE EXCEPTION 'disk on fire'; END $$"
+            )
+            event, _, when = what.partition(" WHEN ")
+            of_row = f"WHEN ({when})" if when else ""
+            connection.execute(
+                f"CREATE TRIGGER broken BEFORE {event} FOR EACH ROW {of_row} EXECUTE FUNCTION broken()"
+            )
+        else:
+            connection.execute(
+                f"CREATE TRIGGER broken BEFORE {what} BEGIN SELECT RAISE(ABORT, 'disk on fire'); END"
+            )
     try:
         yield
     finally:
-        with closing(sqlite3.connect(path)) as connection, connection:
-            connection.execute("DROP TRIGGER broken")
-        connection.close()
+        with outside(database) as connection:
+            if is_at_server(database):
+                connection.execute("DROP FUNCTION broken() CASCADE")
+            else:
+                connection.execute("DROP TRIGGER broken")
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the file as a backup program might."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("BEGIN EXCLUSIVE")
-    try:
-        yield
-    finally:
-        connection.execute("ROLLBACK")
-        connection.close()
+def locked(database: Database) -> Iterator[None]:
+    """Hold the store as a backup program might."""
+    with outside(database) as connection:
+        if is_at_server(database):
+            connection.execute("BEGIN")
+            ours = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1"
+            names = [str(name) for (name,) in connection.execute(ours).fetchall()]
+            connection.execute(f"LOCK TABLE {', '.join(names)} IN EXCLUSIVE MODE")
+        else:
+            connection.execute("BEGIN EXCLUSIVE")
+        try:
+            yield
+        finally:
+            connection.execute("ROLLBACK")
 
 
 async def until_waiting(clock: FakeClock) -> None:
@@ -162,7 +183,7 @@ async def test_a_pause_denies_and_says_so(bench: Bench) -> None:
 
 async def test_fault_18_a_commit_that_fails_is_permission_denied(bench: Bench) -> None:
     """No row, no final dot; the trouble is named for the run to end with."""
-    with broken(bench.world.campaign.path, "INSERT ON attempts"):
+    with broken(bench.world.campaign, "INSERT ON attempts"):
         async with journal_of(bench) as journal:
             assert not await journal.permit(parcel(bench.letter()))
             assert journal.trouble is not None
@@ -172,7 +193,7 @@ async def test_fault_18_a_commit_that_fails_is_permission_denied(bench: Bench) -
 
 async def test_one_letter_that_cannot_be_written_denies_the_whole_commit(bench: Bench) -> None:
     """A commit is granted whole or not at all."""
-    with broken(bench.world.campaign.path, "INSERT ON contents WHEN NEW.letter = 7"):
+    with broken(bench.world.campaign, "INSERT ON contents WHEN NEW.letter = 7"):
         async with journal_of(bench) as journal:
             answers = await asyncio.gather(*(journal.permit(parcel(letter)) for letter in bench.due()))
     assert not any(answers)
@@ -182,7 +203,7 @@ async def test_one_letter_that_cannot_be_written_denies_the_whole_commit(bench: 
 async def test_the_trouble_passes_with_the_first_commit_that_succeeds(bench: Bench) -> None:
     """A store that can be written again is no trouble any more."""
     async with journal_of(bench) as journal:
-        with broken(bench.world.campaign.path, "INSERT ON attempts"):
+        with broken(bench.world.campaign, "INSERT ON attempts"):
             assert not await journal.permit(parcel(bench.letter()))
         assert await journal.permit(parcel(bench.letter()))
         assert journal.trouble is None
@@ -193,11 +214,11 @@ async def test_fault_19_a_result_waits_for_the_lock_to_go(bench: Bench) -> None:
     clock = FakeClock()
     async with journal_of(bench, clock) as journal:
         assert await journal.permit(parcel(bench.letter()))
-        with locked(bench.world.campaign.path):
+        with locked(bench.world.campaign):
             journal.record(result(1, ACCEPTED))
             await until_waiting(clock)
             assert journal.trouble is not None
-            assert "close it" in journal.trouble.hint
+            assert ("close it" in journal.trouble.hint) or ("another host" in journal.trouble.hint)
         clock.advance(RETRY_WAITS_S[0])
         assert await journal.flush() == ()
     assert bench.state() is State.SENT
@@ -206,7 +227,7 @@ async def test_fault_19_a_result_waits_for_the_lock_to_go(bench: Bench) -> None:
 async def test_fault_19_a_permission_beyond_the_lock_is_denied(bench: Bench) -> None:
     """A lock held longer than we wait means: do not send."""
     async with journal_of(bench) as journal:
-        with locked(bench.world.campaign.path):
+        with locked(bench.world.campaign):
             assert not await journal.permit(parcel(bench.letter()))
         assert bench.attempts() == []
         assert await journal.permit(parcel(bench.letter()))
@@ -218,7 +239,7 @@ async def test_a_result_is_tried_again_on_its_schedule_and_then_handed_out(bench
     accepted = result(1, ACCEPTED)
     async with journal_of(bench, clock) as journal:
         assert await journal.permit(parcel(bench.letter()))
-        with broken(bench.world.campaign.path, "UPDATE ON letters"):
+        with broken(bench.world.campaign, "UPDATE ON letters"):
             journal.record(accepted)
             assert await journal.flush() == (accepted,)
     assert clock.slept == list(RETRY_WAITS_S)
@@ -230,7 +251,7 @@ async def test_a_result_that_was_given_up_is_written_with_the_next_commit(bench:
     """Given up is not forgotten while the process lives."""
     async with journal_of(bench) as journal:
         await journal.permit(parcel(bench.letter()))
-        with broken(bench.world.campaign.path, "UPDATE ON letters"):
+        with broken(bench.world.campaign, "UPDATE ON letters"):
             journal.record(result(1, ACCEPTED))
             assert len(await journal.flush()) == 1
         assert await journal.permit(parcel(bench.letter(2)))
@@ -244,7 +265,7 @@ async def test_results_keep_their_order_over_a_failed_commit(bench: Bench) -> No
     letter = bench.letter()
     async with journal_of(bench, clock) as journal:
         assert await journal.permit(parcel(letter))
-        with broken(bench.world.campaign.path, "UPDATE ON attempts"):
+        with broken(bench.world.campaign, "UPDATE ON attempts"):
             journal.record(result(1, GREYLISTED))
             await until_waiting(clock)
             journal.record(result(1, UNKNOWN_USER))
@@ -258,7 +279,7 @@ async def test_a_dead_address_is_suppressed_before_its_result_is_written(bench: 
     refused = result(1, UNKNOWN_USER)._replace(suppress="name1@office.example")
     async with journal_of(bench) as journal:
         assert await journal.permit(parcel(bench.letter()))
-        with broken(bench.world.campaign.path, "UPDATE ON letters"):
+        with broken(bench.world.campaign, "UPDATE ON letters"):
             journal.record(refused)
             assert await journal.flush() == (refused,)
     assert suppressed(bench, "name1@office.example") == ["bounced: refused: 550 5.1.1 user unknown"]
@@ -271,7 +292,7 @@ async def test_a_result_waits_while_its_suppression_cannot_be_written(bench: Ben
     clock = FakeClock()
     async with journal_of(bench, clock) as journal:
         assert await journal.permit(parcel(bench.letter()))
-        with locked(bench.world.common.path):
+        with locked(bench.world.common):
             journal.record(refused)
             await until_waiting(clock)
             assert bench.state() is State.QUEUED

@@ -15,8 +15,12 @@ from pipeline.clock import SECOND_US, to_us
 from pipeline.delivery.limits import DAY_S, HOUR_S, Limit, Pace, Quota
 from pipeline.delivery.rules import Claim, Refusal
 from pipeline.store import ledger, migrations, tables
+from pipeline.store.address import SHARED_SCHEMA
 from pipeline.store.database import Database
 from tests.clocks import START, FakeClock
+from tests.postgres import BOTH, FILE_ONLY, a_place
+
+pytestmark = BOTH
 
 NOW = to_us(START)
 SLOW_DISK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -27,10 +31,17 @@ def claim(limit: Limit, name: str = "relay smtp.example:587") -> Claim:
     return Claim(name, limit, name, run_wide=True)
 
 
+def shared_below(folder: Path) -> Database:
+    """Open what campaigns share."""
+    server = a_place(folder)
+    place = folder / "shared.db" if server is None else server.schema(SHARED_SCHEMA)
+    return Database(place, (migrations.SHARED,), clock=FakeClock())
+
+
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[sa.Connection]:
     """A writing transaction on an empty ledger."""
-    common = Database(tmp_path / "shared.db", (migrations.SHARED,), clock=FakeClock())
+    common = shared_below(tmp_path)
     with common.writing() as connection:
         yield connection
     common.close()
@@ -64,9 +75,8 @@ def test_a_quota_lets_as_many_go_as_it_says(connection: sa.Connection) -> None:
 @pytest.mark.parametrize("limit", [Pace(2, 3_600), Quota(1, DAY_S)], ids=["pace", "quota"])
 def test_limits_survive_reopening(tmp_path: Path, limit: Limit) -> None:
     """A limit is a row: a restart frees nothing."""
-    path = tmp_path / "shared.db"
     for expected in (1, 0, 0):
-        common = Database(path, (migrations.SHARED,), clock=FakeClock())
+        common = shared_below(tmp_path)
         with common.writing() as connection:
             assert granted(connection, limit, at=NOW) == expected
         common.close()
@@ -192,7 +202,7 @@ def test_never_more_than_n_in_any_window(limit: Limit, data: st.DataObject) -> N
     steps = data.draw(st.lists(st.floats(0, 0.6), min_size=1, max_size=60))
     moments, clock_us = [], NOW
     with TemporaryDirectory() as folder:
-        common = Database(Path(folder) / "shared.db", (migrations.SHARED,), clock=FakeClock())
+        common = shared_below(Path(folder))
         with common.writing() as connection:
             for step in steps:
                 clock_us += int(step * limit.window_s * SECOND_US)
@@ -208,7 +218,7 @@ def test_fault_38_no_burst_however_often_the_clock_is_set_back(limit: Limit, dat
     steps = data.draw(st.lists(st.tuples(st.floats(0, 0.6), st.floats(0, 3)), min_size=1, max_size=40))
     moments, real_us, behind_us = [], NOW, 0
     with TemporaryDirectory() as folder:
-        common = Database(Path(folder) / "shared.db", (migrations.SHARED,), clock=FakeClock())
+        common = shared_below(Path(folder))
         with common.writing() as connection:
             for forward, back in steps:
                 real_us += int(forward * limit.window_s * SECOND_US)
@@ -237,7 +247,7 @@ def test_a_batch_gets_what_its_letters_would_get_one_by_one(data: st.DataObject)
     for together in (True, False):
         clock_us, answers = NOW, list[Refusal | None]()
         with TemporaryDirectory() as folder:
-            common = Database(Path(folder) / "shared.db", (migrations.SHARED,), clock=FakeClock())
+            common = shared_below(Path(folder))
             with common.writing() as connection:
                 for batch, step in zip(batches, steps, strict=True):
                     clock_us += int(step * DAY_S * SECOND_US)
@@ -297,6 +307,7 @@ def test_forgetting_drops_only_what_no_quota_can_count(connection: sa.Connection
     assert connection.scalar(sa.select(sa.func.count()).select_from(tables.spent)) == 0
 
 
+@FILE_ONLY
 def test_taking_from_a_used_quota_writes_one_row(connection: sa.Connection) -> None:
     """The cost of a letter does not grow with the letters before it."""
     quota = Quota(1_000, DAY_S)

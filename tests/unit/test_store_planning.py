@@ -14,6 +14,7 @@ from pipeline.errors import Unusable
 from pipeline.recipients.pairing import Pair
 from pipeline.recipients.rows import read_recipients
 from pipeline.store.planning import ROW_REMOVED, Planning
+from tests.postgres import BOTH, FILE_ONLY
 from tests.unit.store_support import (
     ACCEPTED,
     CONTENT,
@@ -25,6 +26,8 @@ from tests.unit.store_support import (
     result,
     rows,
 )
+
+pytestmark = BOTH
 
 SECRET = b"a secret of at least sixteen octets"
 
@@ -205,6 +208,7 @@ def test_the_message_id_stays_when_the_authors_domain_changes(bench: Bench) -> N
     assert bench.line().message_id == before
 
 
+@FILE_ONLY
 def test_a_campaign_key_changed_after_planning_is_refused(bench: Bench, tmp_path: Path) -> None:
     """Another key would make a second letter of every one; the message says what to put back."""
     bench.plan(rows("ada"))
@@ -213,6 +217,7 @@ def test_a_campaign_key_changed_after_planning_is_refused(bench: Bench, tmp_path
     assert 'put key = "mayday" back' in caught.value.hint
 
 
+@FILE_ONLY
 def test_a_campaign_key_may_change_before_anything_is_planned(tmp_path: Path) -> None:
     """An empty store takes the new key, and is then the new campaign's."""
     a_world(tmp_path, key="may").close()

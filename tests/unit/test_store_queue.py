@@ -16,6 +16,7 @@ from pipeline.delivery.verdict import judge_loss
 from pipeline.store import history, operator, queue, replies
 from pipeline.store.tables import letters
 from tests.clocks import START
+from tests.postgres import BOTH, FILE_ONLY
 from tests.unit.store_support import (
     ACCEPTED,
     CONTENT,
@@ -26,6 +27,8 @@ from tests.unit.store_support import (
     result,
     rows,
 )
+
+pytestmark = BOTH
 
 LATER = START + timedelta(hours=1)
 
@@ -403,6 +406,7 @@ def plans(bench: Bench, job: object) -> list[str]:
         ]
 
 
+@FILE_ONLY
 def test_reading_and_permitting_are_led_by_indexes(bench: Bench) -> None:
     """A hundred thousand letters cost no more a letter than ten do: nothing is scanned, nothing sorted."""
     bench.release()
@@ -424,6 +428,7 @@ def test_reading_and_permitting_are_led_by_indexes(bench: Bench) -> None:
     assert [step for step in tables if step.startswith("SCAN") or "TEMP B-TREE" in step] == []
 
 
+@FILE_ONLY
 def test_recovery_looks_at_open_attempts_only(bench: Bench) -> None:
     """A long history costs the next start nothing."""
     bench.release()

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from pipeline.errors import ExitCode, StoreUnwritable
-from pipeline.store import database, ledger, operator, planning, queue, shared, world
+from pipeline.store import ledger, operator, planning, queue, shared, sqlite_file, world
 from pipeline.store.database import sync_folder
 from pipeline.store.world import (
     World,
@@ -105,7 +105,7 @@ def test_every_connection_writes_ahead_and_waits_for_the_disk(home: Path) -> Non
 
 def test_a_connection_without_wal_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the mode cannot be had, nobody sends."""
-    monkeypatch.setattr(database, "PRAGMAS", ("journal_mode=DELETE",))
+    monkeypatch.setattr(sqlite_file, "PRAGMAS", ("journal_mode=DELETE",))
     with pytest.raises(StoreUnwritable, match="not wal and 2"):
         a_world(tmp_path)
 
@@ -131,7 +131,7 @@ def test_fault_19_network_file_systems_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """SQLite's locks do not hold there."""
-    monkeypatch.setattr(database, "_file_system", lambda _folder: kind)
+    monkeypatch.setattr(sqlite_file, "_file_system", lambda _folder: kind)
     with pytest.raises(StoreUnwritable, match="network file system") as caught:
         a_world(tmp_path)
     assert "local disk" in caught.value.hint
@@ -326,7 +326,7 @@ def test_fault_39_another_machine_is_named_until_accepted(
     """A second laptop has its own shared store and does not know this one."""
     used(home)
     shutil.rmtree(home.parent / "shared")
-    monkeypatch.setattr(world, "_host", lambda: "another machine")
+    monkeypatch.setattr(world, "this_host", lambda: "another machine")
     with opened(home) as it:
         assert why_not_here(it) == "it was last used on another machine"
         accept_place(it, clock=FakeClock())
