@@ -216,9 +216,10 @@ def stores_are(kind: str) -> Iterator[None]:
         yield
     finally:
         _STORES.kind = before
-        for name in _STORES.databases:
-            the_cluster().drop(name)
-        _STORES.databases.clear()
+        if before == SQLITE:
+            for name in _STORES.databases:
+                the_cluster().drop(name)
+            _STORES.databases.clear()
 
 
 def is_at_server(database: Database) -> bool:

@@ -86,6 +86,7 @@ def _add_commands() -> None:
     from pipeline.cli.export import add as add_export
     from pipeline.cli.followup import add as add_followup
     from pipeline.cli.init import add as add_init
+    from pipeline.cli.move import add as add_move
     from pipeline.cli.pause import add as add_pause
     from pipeline.cli.plan import add as add_plan
     from pipeline.cli.preview import add as add_preview
@@ -121,6 +122,7 @@ def _add_commands() -> None:
         add_cancel,
         add_export,
         add_verify,
+        add_move,
     ):
         add(app)
     app.add_typer(replies, name="replies", help="What came back.")

@@ -18,6 +18,7 @@ from pipeline.clock import Clock, Dice, SystemClock, SystemDice
 
 if TYPE_CHECKING:
     from pipeline.config import Settings
+    from pipeline.store.address import ServerAddress
     from pipeline.store.postgres import Server
     from pipeline.store.world import World, WorldName
 
@@ -60,16 +61,19 @@ class Place:
 
     @property
     def _named_store(self) -> Path | Server | None:
-        settings = self.settings
-        if settings.store_server is None:
-            return settings.store_file
+        server = self.settings.store_server
+        return self.settings.store_file if server is None else self.server(server)
+
+    def server(self, address: ServerAddress) -> Server:
+        """Return the PostgreSQL server at an address."""
         from pipeline.config import read_store_password
         from pipeline.store.postgres import Server
         from pipeline.store.storeclock import StoreClock
         from pipeline.store.world import user_folder
 
+        settings = self.settings
         return Server(
-            settings.store_server,
+            address,
             lambda: read_store_password(settings, environ=os.environ),
             user_folder(os.environ) / "locks",
             StoreClock(self.own_clock),

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from pipeline.delivery.relay import is_loopback, parse_host
 
@@ -59,6 +59,15 @@ class ServerAddress:
         user = f"{self.user}@" if self.user else ""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"postgresql://{user}{host}{f':{self.port}' if self.port else ''}/{self.database}"
+
+    @property
+    def url(self) -> str:
+        """The address as campaign.toml has it."""
+        user = f"{quote(self.user, safe='')}@" if self.user else ""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        options = f"?{urlencode(self.options, safe='/:')}" if self.options else ""
+        port = f":{self.port}" if self.port else ""
+        return f"postgresql://{user}{host}{port}/{quote(self.database, safe='')}{options}"
 
     def words(self) -> dict[str, str]:
         """Return what libpq is told. A server on another machine is spoken to over TLS, unless the address

@@ -70,7 +70,6 @@ class Database:
         self.medium: Medium = SqliteFile(place) if isinstance(place, Path) else place
         self.path = self.medium.path
         self.name = self.medium.name
-        self._faults: tuple[type[Exception], ...] = (SQLAlchemyError, *self.medium.faults)
         with ExitStack() as undo:
             self._engine, self._reader = self.medium.open()
             undo.callback(self.close)
@@ -116,12 +115,16 @@ class Database:
                 f"{self.name} was written by a newer version of this program ({newer})", "update the program"
             ) from None
 
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        try:
-            yield
-        except self._faults as trouble:
-            raise StoreUnwritable(
-                f"the store {self.name} cannot be used: {self.medium.cause(trouble)}",
-                self.medium.hint(trouble),
-            ) from None
+    def _guarded(self) -> AbstractContextManager[None]:
+        return guarded(self.medium)
+
+
+@contextmanager
+def guarded(medium: Medium) -> Iterator[None]:
+    """Let trouble with a database be StoreUnwritable."""
+    try:
+        yield
+    except (SQLAlchemyError, *medium.faults) as trouble:  # type: ignore[misc] # mypy does not unpack them
+        raise StoreUnwritable(
+            f"the store {medium.name} cannot be used: {medium.cause(trouble)}", medium.hint(trouble)
+        ) from None

@@ -16,7 +16,7 @@ Limits: PostgreSQL 13 and later. A pooler between us and the server must keep se
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,6 +203,19 @@ class PostgresSchema:
                 f"{self.server.address.name} may forget what it has confirmed: {which} is off",
                 f"a letter it forgot would be sent twice: set {which} = on, for the database and the role",
             )
+
+
+def copy_rows(connection: sa.Connection, table: sa.Table, rows: Iterable[Sequence[object]]) -> None:
+    """Put rows, whole and in the order of its columns, into a table, in the transaction of ``connection``.
+
+    They go over as they come; none of them is kept.
+    """
+    quoted = connection.dialect.identifier_preparer.quote
+    columns = ", ".join(quoted(column.name) for column in table.c)
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor().copy(f"COPY {quoted(table.name)} ({columns}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
 
 
 def _driver() -> Any:

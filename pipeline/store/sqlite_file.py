@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -100,6 +100,17 @@ class SqliteFile:
     def hint(self, trouble: Exception) -> str:
         """Return what to do about trouble with the file."""
         return _hint(self.cause(trouble))
+
+
+def peek(path: Path, question: str) -> bool:
+    """Say whether a question to a file has an answer, without changing it. Raises StoreUnwritable."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return connection.execute(question).fetchone() is not None
+    except sqlite3.Error as trouble:
+        if "no such table" in str(trouble):
+            return False
+        raise StoreUnwritable(f"the store {path} cannot be read: {trouble}", _hint(str(trouble))) from None
 
 
 def _set_up(connection: sqlite3.Connection, _record: object) -> None:

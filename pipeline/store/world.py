@@ -33,12 +33,16 @@ from pipeline.store.dialect import is_shared
 from pipeline.store.host import this_host
 from pipeline.store.operator import read_meta, write_meta
 from pipeline.store.shared import Sighting
+from pipeline.store.sqlite_file import peek
 from pipeline.store.tables import letters, runs, tallies
 
 if TYPE_CHECKING:
     from pipeline.store.postgres import Server
 
 FOLDER = ".campaign"
+# What is kept about a store that is carried over to a server (`moving.py`).
+MOVING, MOVED = "moving to", "moved to"  # of the file: where its letters are to go, or have gone
+ARRIVING = "arriving"  # of the server's: not all is there yet
 
 
 class WorldName(StrEnum):
@@ -85,10 +89,12 @@ def open_world(
     shared_folder: Path | None,
     clock: Clock,
     dice: Dice,
+    leaving: bool = False,
 ) -> World:
     """Open (or make) the world ``name`` of the campaign in ``root``, whose key is ``key``.
 
     ``store`` is where the settings want the real one; a server holds what campaigns share as well.
+    ``leaving``: open it even where its letters are to be, or have been, carried over to a server.
 
     Raises StoreUnwritable; Unusable when the store belongs to a campaign with another key.
     """
@@ -101,12 +107,16 @@ def open_world(
             undo.callback(campaign.close)
         else:
             lies, together = _places(root, name, key, store, shared_folder)
+            if not isinstance(lies, Path):
+                _refuse_left_behind(root)
             campaign = Database(lies, (migrations.CAMPAIGN,), clock=clock)
             undo.callback(campaign.close)
             common = Database(together, (migrations.SHARED,), clock=clock)
             undo.callback(common.close)
         with campaign.writing() as connection:
             store_id, secret = _identify(connection, key, dice)
+            if not leaving:
+                _refuse_moved(connection)
         with common.writing() as connection:
             shared.make_secret(connection, dice)
         undo.pop_all()
@@ -139,6 +149,44 @@ def _identify(connection: sa.Connection, key: str, dice: Dice) -> tuple[str, byt
     if known != key:
         write_meta(connection, "campaign", key)
     return read_meta(connection, "store_id"), bytes.fromhex(read_meta(connection, "secret"))
+
+
+def _refuse_moved(connection: sa.Connection) -> None:
+    """Raise Unusable where the letters are elsewhere, or not all of them are here yet."""
+    if moved := read_meta(connection, MOVED):
+        raise Unusable(
+            f"the letters of this folder were moved to {moved}",
+            f"put this into campaign.toml:\n{line_for(moved)}",
+        )
+    if moving := read_meta(connection, MOVING):
+        raise Unusable(
+            f"the letters of this folder are being moved to {moving}, or that broke off",
+            f"to finish it: `campaign move --to {moving}`; to stay here: `campaign move --back`",
+        )
+    if read_meta(connection, ARRIVING):
+        raise Unusable(
+            "a move of this campaign to its new store is not finished",
+            "run `campaign move` once more, in the folder it is moved from",
+        )
+
+
+def _refuse_left_behind(root: Path) -> None:
+    """Raise Unusable where the folder's letters are in its file, and the settings name a server."""
+    file = root / FOLDER / f"{name_of(WorldName.REAL)}.db"
+    if not file.exists():
+        return
+    if peek(file, f"SELECT value FROM meta WHERE name = '{MOVED}' AND value <> ''"):  # noqa: S608
+        return
+    if peek(file, "SELECT id FROM letters LIMIT 1"):
+        raise Unusable(
+            f"campaign.toml names a PostgreSQL, but the letters of this folder are in {file}",
+            "`campaign move` carries them over; else they would all be sent once more",
+        )
+
+
+def line_for(url: str) -> str:
+    """Return what campaign.toml has to say of a store."""
+    return f'[store]\nurl = "{url}"'
 
 
 def store_path(root: Path, name: WorldName, store: Path | None) -> Path:
