@@ -127,7 +127,6 @@ def _tell(place: Place, address: ServerAddress, moved: Moved, voice: Voice) -> N
                 "tables": moved.tables,
                 "notices": moved.notices,
                 "shared": moved.shared,
-                "put_into_campaign_toml": "" if written else line_for(address.url),
             }
         )
         return
@@ -146,7 +145,7 @@ def _tell(place: Place, address: ServerAddress, moved: Moved, voice: Voice) -> N
     if written:
         next_step("`campaign status`")
     else:
-        next_step(f"put this into campaign.toml, then `campaign status`:\n\n{line_for(address.url)}\n")
+        next_step(f"say so in campaign.toml: {line_for(address.url)}; then `campaign status`")
 
 
 def _stay(place: Place, voice: Voice) -> None:

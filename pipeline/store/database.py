@@ -70,6 +70,7 @@ class Database:
         self.medium: Medium = SqliteFile(place) if isinstance(place, Path) else place
         self.path = self.medium.path
         self.name = self.medium.name
+        self.is_server = not isinstance(self.medium, SqliteFile)
         with ExitStack() as undo:
             self._engine, self._reader = self.medium.open()
             undo.callback(self.close)
@@ -84,6 +85,17 @@ class Database:
         """Hand out a writing transaction; it is committed at the end, rolled back by an exception."""
         with self._guarded(), self.medium.turn(), self._engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def at_once(self) -> Iterator[sa.Connection]:
+        """Hand out a connection on which each statement is a transaction of its own, where there is a server:
+        what it locks, nobody who stops after it can keep locked. With a file, it is `writing`."""
+        if not self.is_server:
+            with self.writing() as connection:
+                yield connection
+            return
+        with self._guarded(), self._engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:

@@ -51,6 +51,12 @@ def alone(connection: sa.Connection, what: str) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(here, 0))))
 
 
+def store_now_us(connection: sa.Connection) -> int:
+    """Return the time of day of a server."""
+    now_us = sa.cast(sa.extract("epoch", sa.func.clock_timestamp()) * 1_000_000, sa.BigInteger)
+    return int(connection.scalar(sa.select(now_us)) or 0)
+
+
 # -- rows in one parameter
 
 

@@ -1,7 +1,10 @@
 """Paces, quotas and holds as rows: limits that survive restarts and hold for every run of this user.
 
-The arithmetic is `delivery/limits.py`; here it is read and written in one transaction. A letter takes all its
-limits or none, in a fixed order of names.
+The arithmetic is `delivery/limits.py`. A letter takes all its limits or none. With a file, what the limits
+stand at is read and written in one transaction, which nobody else can be in. With a server other hosts take
+at the same time, and a host that stops must not leave anything locked behind: there it is read, reckoned, and
+written by one statement that compares what was read with what is there, and writes all of it or nothing
+(`swapping.py`). Where another host came first, it is read again. The time is the server's own.
 
 What one quota has forgotten stays until no quota can count it (`forget`): campaigns that share a relay may
 count it over windows of different length.
@@ -29,11 +32,14 @@ from pipeline.delivery.limits import (
     quota_used,
 )
 from pipeline.delivery.rules import Claim, Refusal
-from pipeline.store.dialect import Prepared, alone, as_rows, insert, rows_of
+from pipeline.errors import StoreUnwritable
+from pipeline.store.dialect import Prepared, as_rows, insert, is_shared, rows_of, store_now_us
 from pipeline.store.tables import holds, paces, shared_meta, spent
 
+TRIES = 100  # of a host that others are faster than, each time by a few letters
 
-def take(connection: sa.Connection, claims: Sequence[Claim], *, now_us: int) -> Refusal | None:
+
+def take(connection: sa.Connection, claims: Sequence[Claim], *, now_us: int | None) -> Refusal | None:
     """Take one letter's place in every limit of ``claims``; None when all had room.
 
     Otherwise nothing is taken, and the refusal names the limit that opens last, and when.
@@ -42,22 +48,28 @@ def take(connection: sa.Connection, claims: Sequence[Claim], *, now_us: int) -> 
 
 
 def take_in_turn(
-    connection: sa.Connection, wanted: Sequence[Sequence[Claim]], *, now_us: int
+    connection: sa.Connection, wanted: Sequence[Sequence[Claim]], *, now_us: int | None
 ) -> list[Refusal | None]:
     """Take the places of several letters, one after the other, as `take` does for each.
 
     The first refusal of a run-wide limit ends the list. What the limits stand at is read once and written
-    once, whatever the number of letters.
+    once, whatever the number of letters. ``now_us`` None: the server says what time it is.
+
+    Raises StoreUnwritable where other hosts came first time and again.
     """
     limits = {claim.name: claim.limit for claims in wanted for claim in claims}
-    page = _Page(connection, limits, now_us=now_us)
-    answers: list[Refusal | None] = []
-    for claims in wanted:
-        answers.append(refusal := page.take(claims))
-        if refusal is not None and refusal.claim.run_wide:
-            break
-    page.write(connection)
-    return answers
+    for _ in range(TRIES):
+        page = _Page(connection, limits, now_us=now_us if now_us is not None else store_now_us(connection))
+        answers: list[Refusal | None] = []
+        for claims in wanted:
+            answers.append(refusal := page.take(claims))
+            if refusal is not None and refusal.claim.run_wide:
+                break
+        if page.write(connection):
+            return answers
+    raise StoreUnwritable(
+        "other hosts took places in the limits faster than this one could", "run the same command again"
+    )
 
 
 def put_back(connection: sa.Connection, claims: Sequence[Claim]) -> None:
@@ -107,10 +119,10 @@ class _Page:
     """What some limits stand at, read at ``now_us`` and changed in memory."""
 
     def __init__(self, connection: sa.Connection, limits: Mapping[str, Limit], *, now_us: int) -> None:
-        alone(connection, "limits")
         self._now_us = now_us
         self._quotas = {name: limit for name, limit in limits.items() if isinstance(limit, Quota)}
-        self._buckets = _buckets(connection, self._quotas, now_us=now_us)
+        self._since_us = _since(self._quotas, now_us=now_us)
+        self._buckets = _buckets(connection, self._quotas, since_us=self._since_us, now_us=now_us)
         self._used = {
             name: quota_used(quota, self._buckets[name], now_us=now_us) if self._buckets[name] else 0
             for name, quota in self._quotas.items()
@@ -123,6 +135,7 @@ class _Page:
             name: mended_free_at(pace, stored[name], now_us=now_us) for name, pace in paced.items()
         }
         self._moved = {name for name in paced if self._free_at[name] != stored[name]}
+        self._stored = stored
 
     def take(self, claims: Sequence[Claim]) -> Refusal | None:
         """Take one letter's place in all of its limits, or in none."""
@@ -155,15 +168,31 @@ class _Page:
             self._used[claim.name] += 1
             self._added[claim.name] += 1
 
-    def write(self, connection: sa.Connection) -> None:
-        """Write down what changed, in the order of names."""
+    def write(self, connection: sa.Connection) -> bool:
+        """Write down what changed, in the order of names; false where another host has changed it meanwhile,
+        and nothing was written."""
+        moved = as_rows((name, self._free_at[name]) for name in sorted(self._moved))
+        added = as_rows(
+            (name, _start_of(self._quotas[name], self._now_us), n) for name, n in sorted(self._added.items())
+        )
+        if is_shared(connection):
+            return self._swap(connection, moved, added) if self._moved or self._added else True
         if self._moved:
-            rows = as_rows((name, self._free_at[name]) for name in sorted(self._moved))
-            _SET_FREE_AT.run(connection, moved=rows)
+            _SET_FREE_AT.run(connection, moved=moved)
         if self._added:
-            added = sorted(self._added.items())
-            rows = as_rows((name, _start_of(self._quotas[name], self._now_us), n) for name, n in added)
-            _COUNT.run(connection, added=rows)
+            _COUNT.run(connection, added=added)
+        return True
+
+    def _swap(self, connection: sa.Connection, moved: str, added: str) -> bool:
+        """Compare what was read of the limits that change with what is there, and write, in one statement."""
+        paces_seen = as_rows((name, self._stored[name]) for name in sorted(self._moved))
+        spent_seen = as_rows(
+            (name, sorted([bucket.start_us, bucket.count] for bucket in self._buckets[name]))
+            for name in sorted(self._added)
+        )
+        given = {"paces": paces_seen, "spent": spent_seen, "since": self._since_us}
+        ((done,),) = _SWAP.run(connection, moved=moved, added=added, **given)
+        return bool(done)
 
 
 def _start_of(quota: Quota, now_us: int) -> int:
@@ -180,7 +209,7 @@ def _free_at(connection: sa.Connection, names: Collection[str]) -> dict[str, int
 
 
 def _buckets(
-    connection: sa.Connection, quotas: Mapping[str, Quota], *, now_us: int
+    connection: sa.Connection, quotas: Mapping[str, Quota], *, since_us: int, now_us: int
 ) -> dict[str, list[Bucket]]:
     """Return what counts against each quota.
 
@@ -191,13 +220,19 @@ def _buckets(
     found: dict[str, list[Bucket]] = {name: [] for name in quotas}
     if not quotas:
         return found
-    reach_us = max(quota.window_s * SECOND_US + quota.bucket_us for quota in quotas.values())
     named = as_rows((name,) for name in quotas)
-    for name, start, count in _SPENT.run(connection, named=named, p_since=now_us - reach_us):
+    for name, start, count in _SPENT.run(connection, named=named, p_since=since_us):
         found[name].append(Bucket(start, count))
         if start > now_us + quotas[name].window_s * SECOND_US:
             _bring_near(connection, name, quotas[name], Bucket(start, count), now_us=now_us)
     return found
+
+
+def _since(quotas: Mapping[str, Quota], *, now_us: int) -> int:
+    """Return the time before which no bucket counts against any of the quotas."""
+    return now_us - max(
+        (quota.window_s * SECOND_US + quota.bucket_us for quota in quotas.values()), default=0
+    )
 
 
 def _bring_near(connection: sa.Connection, name: str, quota: Quota, astray: Bucket, *, now_us: int) -> None:
@@ -227,5 +262,15 @@ _add = insert(spent).from_select(
 _COUNT = Prepared(
     _add.on_conflict_do_update(
         index_elements=["name", "start"], set_={"count": spent.c.count + _add.excluded.count}
+    )
+)
+_json = sa.Text()
+_SWAP = Prepared(
+    sa.select(
+        sa.func.swap_limits(
+            *(sa.bindparam(name, type_=_json) for name in ("paces", "spent")),
+            sa.bindparam("since", type_=_whole),
+            *(sa.bindparam(name, type_=_json) for name in ("moved", "added")),
+        )
     )
 )

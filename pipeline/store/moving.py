@@ -67,7 +67,6 @@ def move(world: World, server: Server, *, clock: Clock, told: Told = lambda _tab
     Raises Unusable where the server has other letters of this campaign, or opt-outs cannot be carried over;
     StoreUnwritable.
     """
-    _mark(world, server.address.url)
     target = server.schema(campaign_schema(world.key))
     common = Database(server.schema(SHARED_SCHEMA), (SHARED,), clock=clock)
     try:
@@ -82,6 +81,7 @@ def _move(world: World, target: PostgresSchema, common: Database, *, clock: Cloc
     with world.campaign.reading() as connection:
         over = bool(read_meta(connection, MOVED))
     standing = _standing(world, target, clock) if there else _Standing.EMPTY
+    _mark(world, target.server.address.url)  # not before: an address that does not answer changes nothing
     if over:
         return _finished(target, standing, clock)
     if standing is _Standing.IN_USE:
@@ -124,14 +124,11 @@ def _open(arrived: Database) -> None:
 
 
 def _mark(world: World, name: str) -> None:
-    """Close the file to everything but this move."""
+    """Close the file to all but this move; a copy that an unfinished one left elsewhere never opens."""
     with world.campaign.writing() as connection:
-        towards = read_meta(connection, MOVED) or read_meta(connection, MOVING)
-        if towards and towards != name:
-            raise Unusable(
-                f"a move of this campaign to {towards} was begun already",
-                f"finish that one: `campaign move --to {towards}`",
-            )
+        moved = read_meta(connection, MOVED)
+        if moved and moved != name:
+            raise Unusable(f"this campaign was moved to {moved} already, and may have sent from there")
         write_meta(connection, MOVING, name)
 
 

@@ -77,8 +77,9 @@ class StoreStock:
             return [None] * len(claims)
 
         def ask() -> list[Refusal | None]:
-            with self._common.writing() as connection:
-                return ledger.take_in_turn(connection, claims, now_us=self._now())
+            with self._common.at_once() as connection:
+                now_us = None if self._common.is_server else self._now()
+                return ledger.take_in_turn(connection, claims, now_us=now_us)
 
         return await self._journal.call(ask)
 

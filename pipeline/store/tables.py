@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from pipeline.store import tallying
+from pipeline.store import swapping, tallying
 
 CAMPAIGN = sa.MetaData()
 SHARED = sa.MetaData()
@@ -295,6 +295,8 @@ spent = sa.Table(
     sa.Column("count", sa.Integer, nullable=False),
     sqlite_with_rowid=False,
 )
+
+sa.event.listen(SHARED, "after_create", swapping.keep)
 
 holds = sa.Table(
     "holds",

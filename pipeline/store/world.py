@@ -156,7 +156,7 @@ def _refuse_moved(connection: sa.Connection) -> None:
     if moved := read_meta(connection, MOVED):
         raise Unusable(
             f"the letters of this folder were moved to {moved}",
-            f"put this into campaign.toml:\n{line_for(moved)}",
+            f"say so in campaign.toml: {line_for(moved)}",
         )
     if moving := read_meta(connection, MOVING):
         raise Unusable(
@@ -186,7 +186,7 @@ def _refuse_left_behind(root: Path) -> None:
 
 def line_for(url: str) -> str:
     """Return what campaign.toml has to say of a store."""
-    return f'[store]\nurl = "{url}"'
+    return f'below [store], url = "{url}"'
 
 
 def store_path(root: Path, name: WorldName, store: Path | None) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from pipeline.store.postgres import Server
 from pipeline.store.tables import letters, mails, shared_meta, suppressions
 from pipeline.store.world import World, WorldName, open_world
 from tests.clocks import START, FakeClock, LoadedDice
-from tests.postgres import POSTGRESQL, server_of, stores_are
+from tests.postgres import POSTGRESQL, server_of, stores_are, the_cluster
 from tests.unit.store_support import (
     ACCEPTED,
     GREYLISTED,
@@ -131,7 +132,7 @@ def test_the_file_says_where_its_letters_went(tmp_path: Path) -> None:
         carried(bench, server_of(tmp_path))
     with stores_are("sqlite"), pytest.raises(Unusable, match="were moved to postgresql://tests@") as caught:
         Bench(tmp_path)
-    assert "[store]\nurl = " in caught.value.hint
+    assert "below [store], url = " in caught.value.hint
 
 
 def test_moving_again_says_that_it_is_done(tmp_path: Path) -> None:
@@ -220,12 +221,23 @@ def test_a_file_brought_back_from_a_backup_moves_nowhere(tmp_path: Path) -> None
             carried(bench, server_of(tmp_path))
 
 
-def test_a_second_target_is_refused_while_a_move_is_open(tmp_path: Path) -> None:
+def test_a_campaign_that_was_moved_does_not_move_again(tmp_path: Path) -> None:
     """Or there would be two that may send."""
     with a_file(tmp_path) as bench:
         carried(bench, server_of(tmp_path))
-        with pytest.raises(Unusable, match="begun already"):
+        with pytest.raises(Unusable, match=r"was moved to .* already"):
             carried(bench, server_of(tmp_path / "elsewhere"))
+
+
+def test_a_server_that_does_not_answer_changes_nothing(tmp_path: Path) -> None:
+    """A slip in the address does not close the file."""
+    with a_file(tmp_path) as bench:
+        nowhere = replace(server_of(tmp_path), address=the_cluster().address("no_such_database"))
+        with pytest.raises(StoreUnwritable) as caught:
+            carried(bench, nowhere)
+        assert "createdb no_such_database" in caught.value.hint
+        with stores_are("sqlite"):
+            Bench(tmp_path).close()
 
 
 def test_opt_outs_and_limits_hold_at_the_server(tmp_path: Path) -> None:
