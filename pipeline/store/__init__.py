@@ -1,6 +1,12 @@
 """The store: what was planned, permitted, answered and decided. The only part that imports SQLAlchemy.
 
-    database.py    open a file, set it up, refuse what is unsafe, run migrations, hand out transactions
+    database.py    open a file or a server, run migrations, hand out transactions
+    sqlite_file.py, postgres.py   how each is opened and set up, and what is unsafe refused
+    address.py     where a server is, and what our schemas are called there
+    dialect.py     statements that say the same to both
+    tallying.py, swapping.py      letters counted, and limits taken, with several hosts at work
+    storeclock.py  the server's clock, for all hosts
+    moving.py      from a file to a server
     tables.py      the tables of one world of one campaign, and those that campaigns share
     migrations.py  how an older file becomes today's
     planning.py    rows of the list become letters; identity decides what is new
@@ -19,5 +25,6 @@
     history.py     counts and stories for `status` and `show`
     lock.py        one run a campaign on this host
 
-Times are whole microseconds since 1970 in UTC. Every writing transaction begins with BEGIN IMMEDIATE.
+Times are whole microseconds since 1970 in UTC. In a file every writing transaction begins with BEGIN IMMEDIATE;
+at a server statements are written so that hosts need not exclude each other.
 """
