@@ -25,6 +25,6 @@
     history.py     counts and stories for `status` and `show`
     lock.py        one run a campaign on this host
 
-Times are whole microseconds since 1970 in UTC. In a file every writing transaction begins with BEGIN IMMEDIATE;
-at a server statements are written so that hosts need not exclude each other.
+Times are whole microseconds since 1970 in UTC. In a file every writing transaction begins with BEGIN
+IMMEDIATE; at a server statements are written so that hosts need not exclude each other.
 """
