@@ -198,12 +198,15 @@ class Prepared:
 
     __slots__ = ("_at_server", "_constants", "_sql", "_statement")
 
-    def __init__(self, statement: sa.Executable) -> None:
+    def __init__(self, statement: sa.Executable, *, at_server: sa.Executable | None = None) -> None:
+        """``at_server`` is the statement that says the same where other hosts are at work."""
         assert isinstance(statement, sa.ClauseElement)
         compiled = statement.compile(dialect=sqlite.dialect(paramstyle="named"))
         self._sql = str(compiled)
         self._constants = _constants(compiled)
-        self._statement: sa.ClauseElement = statement
+        other = statement if at_server is None else at_server
+        assert isinstance(other, sa.ClauseElement)
+        self._statement: sa.ClauseElement = other
         self._at_server: tuple[str, dict[str, Any]] | None = None
 
     def run(self, connection: sa.Connection, **parameters: object) -> list[tuple[Any, ...]]:

@@ -183,17 +183,18 @@ def _insert_attempts(
     asked: sa.Subquery, letter: sa.ColumnElement[int], n: sa.ColumnElement[int], *also: sa.ColumnElement[bool]
 ) -> Prepared:
     """Return the statement that grants what may be granted of ``asked``."""
-    queued = sa.exists().where(
-        letters.c.id == letter, letters.c.state == State.QUEUED, letters.c.attempts == n - 1
-    )
+    queued = sa.and_(letters.c.id == letter, letters.c.state == State.QUEUED, letters.c.attempts == n - 1)
     ended = ~sa.exists().where(_open_attempt.c.letter == letter, _open_attempt.c.ended_at.is_(None))
-    rows = (
-        sa.select(letter, n, sa.bindparam("p_run", type_=_whole), sa.bindparam("p_now", type_=_whole))
-        .select_from(asked)
-        .where(queued, ended, *also)
-    )
-    new = insert(attempts).from_select(["letter", "n", "run", "began_at"], rows)
-    return Prepared(new.on_conflict_do_nothing().returning(attempts.c.letter, attempts.c.n))
+    granted = sa.select(letter, n, sa.bindparam("p_run", type_=_whole), sa.bindparam("p_now", type_=_whole))
+    granted = granted.select_from(asked).where(ended, *also)
+    # At a server: whoever decides something about the letter at this moment comes before or after.
+    beside_others = granted.join(letters, queued).with_for_update(of=letters, key_share=True)
+    return Prepared(_inserted(granted.where(sa.exists().where(queued))), at_server=_inserted(beside_others))
+
+
+def _inserted(granted: sa.SelectBase) -> sa.Executable:
+    new = insert(attempts).from_select(["letter", "n", "run", "began_at"], granted)
+    return new.on_conflict_do_nothing().returning(attempts.c.letter, attempts.c.n)
 
 
 _first = numbers_of("asked")
