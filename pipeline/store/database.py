@@ -127,8 +127,15 @@ class Database:
                 f"{self.name} was written by a newer version of this program ({newer})", "update the program"
             ) from None
 
-    def _guarded(self) -> AbstractContextManager[None]:
-        return guarded(self.medium)
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            with guarded(self.medium):
+                yield
+        except StoreUnwritable:
+            if self.is_server:  # it may have been away: no connection of before is good for anything
+                self.close()
+            raise
 
 
 @contextmanager

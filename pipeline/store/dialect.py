@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -146,7 +146,7 @@ def _item(element: _Item, compiler: Any, **words: Any) -> str:
 
 def rows_of(parameter: str, columns: Mapping[str, sa.types.TypeEngine[Any]]) -> sa.Subquery:
     """Return a table with ``columns``; its rows stand, as arrays in that order, in ``parameter``'s JSON."""
-    each = _Elements(_json(parameter)).table_valued("value", name=f"{parameter}_each")
+    each = _Elements(json_parameter(parameter)).table_valued("value", name=f"{parameter}_each")
     picked = [
         _Item(each.c.value, index, kind).label(name) for index, (name, kind) in enumerate(columns.items())
     ]
@@ -155,20 +155,25 @@ def rows_of(parameter: str, columns: Mapping[str, sa.types.TypeEngine[Any]]) -> 
 
 def numbers_of(parameter: str) -> sa.Subquery:
     """Return a table whose column ``number`` holds the numbers of ``parameter``'s JSON array."""
-    each = _Words(_json(parameter)).table_valued("value", name=f"{parameter}_each")
+    each = _Words(json_parameter(parameter)).table_valued("value", name=f"{parameter}_each")
     return sa.select(_Number(each.c.value).label("number")).subquery(f"{parameter}_rows")
 
 
 def texts_of(parameter: str) -> sa.Subquery:
     """Return a table with the columns ``number`` and ``text``: the pairs of ``parameter``'s JSON object."""
-    each = _Pairs(_json(parameter)).table_valued("key", "value", name=f"{parameter}_each")
+    each = _Pairs(json_parameter(parameter)).table_valued("key", "value", name=f"{parameter}_each")
     number = sa.cast(each.c.key, sa.BigInteger()).label("number")
     text = sa.type_coerce(each.c.value, sa.Text()).label("text")
     return sa.select(number, text).subquery(f"{parameter}_rows")
 
 
-def _json(parameter: str) -> sa.BindParameter[str]:
-    return sa.bindparam(parameter, type_=sa.Text())
+class _Json(sa.Text):
+    """Text that is JSON, as `as_rows` and its like make it."""
+
+
+def json_parameter(name: str) -> sa.BindParameter[str]:
+    """Return a parameter that is given JSON."""
+    return sa.bindparam(name, type_=_Json())
 
 
 def as_numbers(numbers: Iterable[int]) -> str:
@@ -207,7 +212,7 @@ class Prepared:
         other = statement if at_server is None else at_server
         assert isinstance(other, sa.ClauseElement)
         self._statement: sa.ClauseElement = other
-        self._at_server: tuple[str, dict[str, Any]] | None = None
+        self._at_server: _AtServer | None = None
 
     def run(self, connection: sa.Connection, **parameters: object) -> list[tuple[Any, ...]]:
         """Run it in the transaction of ``connection``; return its rows."""
@@ -223,8 +228,7 @@ class Prepared:
     ) -> list[tuple[Any, ...]]:
         if self._at_server is None:
             self._at_server = _compiled(self._statement, connection)
-        sql, constants = self._at_server
-        cursor = _driver(connection).execute(sql, constants | _keepable(parameters))
+        cursor = _driver(connection).execute(self._at_server.sql, self._at_server.given(parameters))
         return cursor.fetchall() if cursor.description is not None else []
 
 
@@ -255,10 +259,9 @@ class PreparedRows:
     ) -> None:
         """Run it for each of ``rows`` in the transaction of ``connection``."""
         if connection.dialect.name == POSTGRESQL:
-            sql, constants = _compiled(self._statement, connection)
-            common = constants | parameters
-            named = (common | _keepable(dict(zip(self._columns, row, strict=True))) for row in rows)
-            _driver(connection).cursor().executemany(sql, named)
+            server = _compiled(self._statement, connection)
+            named = (server.given(parameters | dict(zip(self._columns, row, strict=True))) for row in rows)
+            _driver(connection).cursor().executemany(server.sql, named)
             return
         common = self._constants | parameters
         others = tuple(common[name] for name in self._order)
@@ -278,23 +281,37 @@ def _constants(compiled: Any) -> dict[str, Any]:
     }
 
 
-def _compiled(statement: sa.ClauseElement, connection: sa.Connection) -> tuple[str, dict[str, Any]]:
-    compiled = statement.compile(dialect=connection.dialect)
-    return str(compiled), _constants(compiled)
+class _AtServer(NamedTuple):
+    """A statement as PostgreSQL has it, and which of its parameters are JSON."""
+
+    sql: str
+    constants: dict[str, Any]
+    json: frozenset[str]
+
+    def given(self, parameters: Mapping[str, object]) -> dict[str, object]:
+        """Return all that is given to it, without NUL."""
+        return self.constants | {
+            name: _keepable_json(value) if name in self.json else keepable(value)
+            for name, value in parameters.items()
+        }
 
 
-def _keepable(parameters: Mapping[str, object]) -> dict[str, object]:
-    """Return parameters as PostgreSQL takes them, those that are JSON included."""
-    return {name: keepable(value) for name, value in parameters.items()}
+def _compiled(statement: sa.ClauseElement, connection: sa.Connection) -> _AtServer:
+    compiled: Any = statement.compile(dialect=connection.dialect)
+    json = frozenset(name for name, bind in compiled.binds.items() if isinstance(bind.type, _Json))
+    return _AtServer(str(compiled), _constants(compiled), json)
 
 
 def keepable(value: Any) -> Any:
-    """Return a value as PostgreSQL takes it: no NUL in a text, nor one in words within the text's JSON."""
+    """Return a value as PostgreSQL takes it: no NUL in a text, members of an enumeration as plain words."""
     if not isinstance(value, str):
         return value
-    if "\\u0000" in value:
-        value = _ESCAPED_NUL.sub(rf"\1{NO_CHARACTER}", value)
     return value.replace("\0", NO_CHARACTER) if "\0" in value else str(value)
+
+
+def _keepable_json(value: Any) -> Any:
+    """Return JSON in whose words there is no NUL."""
+    return _ESCAPED_NUL.sub(rf"\1{NO_CHARACTER}", value) if "\\u0000" in value else value
 
 
 def _driver(connection: sa.Connection) -> Any:

@@ -33,7 +33,7 @@ from pipeline.delivery.limits import (
 )
 from pipeline.delivery.rules import Claim, Refusal
 from pipeline.errors import StoreUnwritable
-from pipeline.store.dialect import Prepared, as_rows, insert, is_shared, rows_of, store_now_us
+from pipeline.store.dialect import Prepared, as_rows, insert, is_shared, json_parameter, rows_of, store_now_us
 from pipeline.store.tables import holds, paces, shared_meta, spent
 
 TRIES = 100  # of a host that others are faster than, each time by a few letters
@@ -264,13 +264,12 @@ _COUNT = Prepared(
         index_elements=["name", "start"], set_={"count": spent.c.count + _add.excluded.count}
     )
 )
-_json = sa.Text()
 _SWAP = Prepared(
     sa.select(
         sa.func.swap_limits(
-            *(sa.bindparam(name, type_=_json) for name in ("paces", "spent")),
+            *(json_parameter(name) for name in ("paces", "spent")),
             sa.bindparam("since", type_=_whole),
-            *(sa.bindparam(name, type_=_json) for name in ("moved", "added")),
+            *(json_parameter(name) for name in ("moved", "added")),
         )
     )
 )

@@ -36,18 +36,22 @@ class Place:
     letter: int = 0
 
 
-def recover(connection: sa.Connection, *, now_us: int) -> int:
+def recover(connection: sa.Connection, *, now_us: int, run: int | None = None) -> int:
     """Put letters whose permitted attempt nobody will finish in doubt; return how many attempts that were.
 
     Call it while the campaign's lock is held and before the first permission: then every open attempt of this
-    host has a dead owner; those of other hosts are theirs. Whatever was decided about such a letter meanwhile
-    (cancelled, its row removed and brought back), it may have been accepted, so it is in doubt.
+    host has a dead owner; those of other hosts are theirs. With ``run``, that run's, whose processes have
+    ended. Whatever was decided about such a letter meanwhile (cancelled, its row removed and brought back),
+    it may have been accepted, so it is in doubt.
     """
     is_open = attempts.c.ended_at.is_(None)
-    query = sa.select(attempts.c.letter, attempts.c.n).where(is_open)
-    if is_shared(connection):
-        query = query.join(runs, runs.c.id == attempts.c.run).where(runs.c.host == this_host())
-    left = connection.execute(query).all()
+    theirs: sa.ColumnElement[bool] = sa.true()
+    if run is not None:
+        theirs = attempts.c.run == run
+    elif is_shared(connection):
+        theirs = attempts.c.run.in_(sa.select(runs.c.id).where(runs.c.host == this_host()))
+    query = sa.select(attempts.c.letter, attempts.c.n).where(is_open, theirs)
+    left = connection.execute(query.order_by(attempts.c.letter)).all()
     for letter, n in left:
         connection.execute(
             sa.update(attempts)

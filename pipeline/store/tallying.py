@@ -69,4 +69,5 @@ def tidy(connection: sa.Connection, tallies: sa.Table) -> None:
         return
     gone = sa.delete(tallies).returning(tallies.c.state, tallies.c.number).cte("gone")
     sums = sa.select(gone.c.state, sa.func.sum(gone.c.number)).group_by(gone.c.state)
+    sums = sums.having(sa.func.sum(gone.c.number) != 0)
     connection.execute(sa.insert(tallies).from_select(["state", "number"], sums.add_cte(gone)))
