@@ -121,8 +121,9 @@ class FakeClock:
 class LoadedDice:
     """Chance that always falls the same way: the middle of every range, and tokens in order."""
 
-    def __init__(self) -> None:
-        self._tokens = itertools.count(1)
+    def __init__(self, *, skip: int = 0) -> None:
+        """``skip`` tokens were thrown before."""
+        self._tokens = itertools.count(1 + skip)
 
     def uniform(self, low: float, high: float) -> float:
         """Return the middle."""

@@ -31,6 +31,7 @@ class Medium(Protocol):
     """Where a database lies, and what is to be known of that."""
 
     name: str  # for people; holds no secret
+    server_name: str  # of the server; "" of a file
     path: Path  # the file; of a server, what its locks on this host are named after
     faults: tuple[type[Exception], ...]  # what its driver raises
 
@@ -71,6 +72,7 @@ class Database:
         self.path = self.medium.path
         self.name = self.medium.name
         self.is_server = not isinstance(self.medium, SqliteFile)
+        self.server_name = self.medium.server_name
         with ExitStack() as undo:
             self._engine, self._reader = self.medium.open()
             undo.callback(self.close)

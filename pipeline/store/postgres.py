@@ -89,7 +89,8 @@ class PostgresSchema:
         """Raises StoreUnwritable where the driver is not installed."""
         self.schema = schema
         self.server = server
-        self.name = f"{server.address.name} ({schema})"
+        self.server_name = server.address.name
+        self.name = f"{self.server_name} ({schema})"
         mark = hashlib.sha256(server.address.name.encode()).hexdigest()[:12]
         self.path = server.locks / f"{schema}-{mark}"
         self._driver = _driver()

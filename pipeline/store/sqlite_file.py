@@ -52,6 +52,7 @@ class SqliteFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = str(path)
+        self.server_name = ""
         self._turns = path.with_name(path.name + "-turns")
         self._in_turn = self._turns.exists()
 

@@ -7,7 +7,7 @@ relays.
 A store knows who it is (`store_id`) and how many real runs it has had (`epoch`); the shared store remembers
 where it was last used and at which epoch. A copy in another folder, on another machine, or brought back from
 a backup does not match, and does not send until a person has said that it is the one in use (`campaign
-resume`).
+resume`). Of a server the folder itself remembers that (`sighting.py`).
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ from pipeline.errors import StoreUnwritable, Unusable
 from pipeline.store import migrations, shared
 from pipeline.store.address import SHARED_SCHEMA, campaign_schema
 from pipeline.store.database import Database, Medium
-from pipeline.store.dialect import is_shared
+from pipeline.store.dialect import has_schema
 from pipeline.store.host import this_host
 from pipeline.store.operator import read_meta, write_meta
 from pipeline.store.shared import Sighting
+from pipeline.store.sighting import ServerSighting, last_seen_at, remember_at
 from pipeline.store.sqlite_file import peek
 from pipeline.store.tables import letters, runs, tallies
 
@@ -109,10 +110,12 @@ def open_world(
             lies, together = _places(root, name, key, store, shared_folder)
             if not isinstance(lies, Path):
                 _refuse_left_behind(root)
-            campaign = Database(lies, (migrations.CAMPAIGN,), clock=clock)
-            undo.callback(campaign.close)
             common = Database(together, (migrations.SHARED,), clock=clock)
             undo.callback(common.close)
+            if common.is_server:
+                _refuse_other_key(folder, common, key)
+            campaign = Database(lies, (migrations.CAMPAIGN,), clock=clock)
+            undo.callback(campaign.close)
         with campaign.writing() as connection:
             store_id, secret = _identify(connection, key, dice)
             if not leaving:
@@ -139,16 +142,33 @@ def _identify(connection: sa.Connection, key: str, dice: Dice) -> tuple[str, byt
     """
     known = read_meta(connection, "campaign")
     if known and known != key and _has_letters(connection):
-        raise Unusable(
-            f'campaign.key is "{key}", but the letters of this folder were planned under "{known}"',
-            f'put key = "{known}" back; a new campaign gets a new folder (`campaign init DIR`)',
-        )
+        raise _other_key(key, known)
     for name, size in (("store_id", 16), ("secret", 32)):
         if not read_meta(connection, name):
             write_meta(connection, name, dice.token(size).hex())
     if known != key:
         write_meta(connection, "campaign", key)
     return read_meta(connection, "store_id"), bytes.fromhex(read_meta(connection, "secret"))
+
+
+def _other_key(key: str, known: str) -> Unusable:
+    return Unusable(
+        f'campaign.key is "{key}", but the letters of this folder were planned under "{known}"',
+        f'put key = "{known}" back; a new campaign gets a new folder (`campaign init DIR`)',
+    )
+
+
+def _refuse_other_key(folder: Path, common: Database, key: str) -> None:
+    """Raise Unusable where a server has letters that this folder planned under another key."""
+    seen = last_seen_at(folder)
+    if seen is None or seen.key == key or seen.server != common.server_name:
+        return
+    with common.reading() as connection:
+        schema = campaign_schema(seen.key)
+        if has_schema(connection, schema):
+            theirs = sa.select(sa.literal(1)).select_from(sa.table("letters", schema=schema)).limit(1)
+            if connection.execute(theirs).first() is not None:
+                raise _other_key(key, seen.key)
 
 
 def _refuse_moved(connection: sa.Connection) -> None:
@@ -235,11 +255,11 @@ def why_not_here(world: World) -> str:
     if world.name is WorldName.SANDBOX:
         return ""
     with world.campaign.reading() as connection:
-        if is_shared(connection):
-            return ""  # it is where it is, whichever host asks
         epoch = int(read_meta(connection, "epoch", "0"))
         host = read_meta(connection, "host")
         sent = _sent(connection)
+    if world.campaign.is_server:
+        return _why_not_this_server(world, epoch=epoch, sent=sent)
     with world.common.reading() as connection:
         seen = shared.last_seen(connection, world.store_id)
     if host and host != this_host():
@@ -247,40 +267,66 @@ def why_not_here(world: World) -> str:
     if seen is None:
         return ""
     if epoch < seen.epoch or sent < seen.sent:
-        return (
-            f"it is older than the one used here last: {max(seen.sent - sent, 0)} letters sent since then "
-            "are not known to it (a restored backup?)"
-        )
+        return _older(seen.sent - sent)
     here = str(world.campaign.path.resolve())
     if seen.path != here and Path(seen.path).exists():
         return f"it is a copy of {seen.path}, which is still there"
     return ""
 
 
+def _why_not_this_server(world: World, *, epoch: int, sent: int) -> str:
+    seen = last_seen_at(world.folder)
+    if seen is None:
+        return ""
+    if seen.store_id != world.store_id:
+        return f"this folder's letters were in another one, at {seen.server}"
+    return _older(seen.sent - sent) if epoch < seen.epoch or sent < seen.sent else ""
+
+
+def _older(letters: int) -> str:
+    return (
+        f"it is older than the one used here last: {max(letters, 0)} letters sent since then "
+        "are not known to it (a restored backup?)"
+    )
+
+
 def accept_place(world: World, *, clock: Clock) -> None:
     """Take this store for the one in use, on a person's word or because nothing speaks against it."""
     if world.name is WorldName.SANDBOX:
         return
-    with world.common.reading() as connection:
-        seen = shared.last_seen(connection, world.store_id)
+    known = _known_epoch(world)
     with world.campaign.writing() as connection:
-        epoch = max(int(read_meta(connection, "epoch", "0")), seen.epoch if seen else 0) + 1
+        epoch = max(int(read_meta(connection, "epoch", "0")), known) + 1
         write_meta(connection, "epoch", str(epoch))
         write_meta(connection, "host", this_host())
         sent = _sent(connection)
-    _remember(world, Sighting(str(world.campaign.path.resolve()), epoch, sent), clock)
+    _remember(world, epoch, sent, clock)
+
+
+def _known_epoch(world: World) -> int:
+    if world.campaign.is_server:
+        at_server = last_seen_at(world.folder)
+        return at_server.epoch if at_server is not None and at_server.store_id == world.store_id else 0
+    with world.common.reading() as connection:
+        seen = shared.last_seen(connection, world.store_id)
+    return seen.epoch if seen is not None else 0
 
 
 def note_progress(world: World, *, clock: Clock) -> None:
-    """Tell the shared store how far this one has come."""
+    """Tell the shared store, or the folder, how far this store has come."""
     if world.name is WorldName.SANDBOX:
         return
     with world.campaign.reading() as connection:
         epoch, sent = int(read_meta(connection, "epoch", "0")), _sent(connection)
-    _remember(world, Sighting(str(world.campaign.path.resolve()), epoch, sent), clock)
+    _remember(world, epoch, sent, clock)
 
 
-def _remember(world: World, sighting: Sighting, clock: Clock) -> None:
+def _remember(world: World, epoch: int, sent: int, clock: Clock) -> None:
+    if world.campaign.is_server:
+        server = world.common.server_name
+        remember_at(world.folder, ServerSighting(server, world.key, world.store_id, epoch, sent))
+        return
+    sighting = Sighting(str(world.campaign.path.resolve()), epoch, sent)
     with world.common.writing() as connection:
         shared.remember_place(connection, world.store_id, sighting, now_us=to_us(clock.now()))
 

@@ -21,11 +21,13 @@ from pipeline.store import dialect, migrations, postgres, tallying
 from pipeline.store.address import SHARED_SCHEMA, ServerAddress, campaign_schema, parse_server
 from pipeline.store.database import Database
 from pipeline.store.postgres import Server
+from pipeline.store.sighting import last_seen_at
 from pipeline.store.storeclock import StoreClock
-from pipeline.store.tables import meta, tallies
-from tests.clocks import START, FakeClock
+from pipeline.store.tables import letters, meta, tallies
+from pipeline.store.world import accept_place, note_progress, why_not_here
+from tests.clocks import START, FakeClock, LoadedDice
 from tests.postgres import POSTGRESQL, Cluster, a_cluster, server_of, stores_are, the_cluster
-from tests.unit.store_support import ACCEPTED, Bench, parcel, result, rows
+from tests.unit.store_support import ACCEPTED, Bench, a_world, parcel, result, rows
 
 
 @pytest.fixture
@@ -367,11 +369,50 @@ def test_a_server_elsewhere_is_spoken_to_over_tls() -> None:
     assert "sslmode" not in parse_server("postgresql://127.0.0.1/x").words()
 
 
+# -- what a folder remembers of its server
+
+
 def test_a_key_that_was_changed_is_refused_at_a_server_too(tmp_path: Path) -> None:
     """Under another key every letter would be another one, and be sent again."""
-    from tests.unit.store_support import a_world
-
     with stores_are(POSTGRESQL):
-        Bench(tmp_path, names=["ada"]).close()
-        with pytest.raises(Unusable, match="mayday"):
+        bench = Bench(tmp_path, names=["ada"])
+        accept_place(bench.world, clock=bench.clock)
+        bench.close()
+        with pytest.raises(Unusable, match='planned under "mayday"'):
             a_world(tmp_path, key="october")
+
+
+def test_a_server_brought_back_from_a_backup_is_refused_until_accepted(tmp_path: Path) -> None:
+    """It does not know what was sent since, and would send it again."""
+    with stores_are(POSTGRESQL):
+        bench = Bench(tmp_path, names=["ada", "bob"])
+        accept_place(bench.world, clock=bench.clock)
+        bench.permit(parcel(bench.letter(1)))
+        bench.record(result(1, ACCEPTED))
+        note_progress(bench.world, clock=bench.clock)
+        assert why_not_here(bench.world) == ""
+        with bench.world.campaign.writing() as connection:
+            connection.execute(sa.update(letters).where(letters.c.id == 1).values(state="queued"))
+        assert "1 letters sent since then are not known" in why_not_here(bench.world)
+        accept_place(bench.world, clock=bench.clock)
+        assert why_not_here(bench.world) == ""
+        bench.close()
+
+
+def test_another_database_than_the_one_used_before_is_refused_until_accepted(tmp_path: Path) -> None:
+    """A slip in campaign.toml begins nothing anew."""
+    with stores_are(POSTGRESQL):
+        bench = Bench(tmp_path, names=["ada"])
+        accept_place(bench.world, clock=bench.clock)
+        bench.close()
+        (tmp_path / "elsewhere").mkdir()
+        other = a_world(tmp_path, shared=tmp_path / "elsewhere", dice=LoadedDice(skip=1))
+        assert "were in another one" in why_not_here(other)
+        other.close()
+
+
+@pytest.mark.parametrize("said", [b"", b"[]", b"{", b'{"server": 1}', b"\xff" * 9_000])
+def test_what_cannot_be_read_is_nothing_remembered(tmp_path: Path, said: bytes) -> None:
+    """The file is the folder's, and anybody's who can write there."""
+    (tmp_path / "server.json").write_bytes(said)
+    assert last_seen_at(tmp_path) is None
