@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from unittest import mock
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -32,12 +33,13 @@ from pipeline.delivery.rules import Rules
 from pipeline.delivery.session import Manner
 from pipeline.delivery.supply import Feed, Progress, Stop
 from pipeline.delivery.wire import Timeouts
-from pipeline.store import history, operator, planning, queue, shared, world
+from pipeline.store import history, ledger, operator, planning, queue, shared, world
 from pipeline.store.history import AttemptLine, LetterLine
 from pipeline.store.journal import Journal
 from pipeline.store.stock import StoreStock
 from pipeline.store.tables import letters
 from tests.clocks import FakeClock, LoadedDice
+from tests.postgres import a_place
 
 CAMPAIGN = "mayday"
 
@@ -120,8 +122,10 @@ class Sending:
         self.wire_clock = FakeClock(sleeps_pass=True)
         self.run_clock = FakeClock(sleeps_pass=True, timers_pass=True)
         self.names = {address(name): name for name in case.letters}
+        server = a_place(root, clock=self.run_clock)
+        kind = world.WorldName.SANDBOX if server is None else world.WorldName.REAL
         self.world = world.open_world(
-            root, world.WorldName.SANDBOX, key=CAMPAIGN, store=None, shared_folder=None,
+            root, kind, key=CAMPAIGN, store=server, shared_folder=None,
             clock=self.run_clock, dice=LoadedDice(),
         )  # fmt: skip
         relay = case.relay or Relay(RelayKind.SMTP, "127.0.0.1", ehlo="client.example")
@@ -194,6 +198,9 @@ class Sending:
             envelope_id=lambda letter: f"{letter.id}",
         )  # fmt: skip
         writer = asyncio.create_task(journal.write_for_ever())
+        # A server has a clock of its own; here it has ours.
+        told = mock.patch.object(ledger, "store_now_us", side_effect=lambda _server: to_us(clock.now()))
+        told.start()
         try:
             yield Run(
                 feed=feed, desk=self.desk, opening=opener, packing=packing, progress=progress,
@@ -204,6 +211,7 @@ class Sending:
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
             journal.close()
+            told.stop()
 
     def _compose(self, clock: Clock) -> Callable[[Letter, bool], Composed]:
         def compose(letter: Letter, eightbit: bool) -> Composed:

@@ -139,6 +139,7 @@ class PostgresSchema:
             "postgresql+psycopg://",
             creator=lambda: self._connect(manners),
             use_native_hstore=False,
+            execution_options={"preserve_rowcount": True},  # of INSERT ... ON CONFLICT as well
             pool_size=2,
             max_overflow=4,
         )

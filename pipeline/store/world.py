@@ -26,7 +26,7 @@ import sqlalchemy as sa
 from pipeline.clock import Clock, Dice, to_us
 from pipeline.delivery.letter import State
 from pipeline.errors import StoreUnwritable, Unusable
-from pipeline.store import migrations, shared
+from pipeline.store import migrations, shared, tallying
 from pipeline.store.address import SHARED_SCHEMA, campaign_schema
 from pipeline.store.database import Database, Medium
 from pipeline.store.dialect import has_schema
@@ -342,6 +342,7 @@ def _sent(connection: sa.Connection) -> int:
 def begin_run(world: World, *, command: str, relay: str, limits: str, clock: Clock) -> int:
     """Write down that a run begins: who, what, when, under which limits; return its number."""
     with world.campaign.writing() as connection:
+        tallying.tidy(connection, tallies)
         done = connection.execute(
             sa.insert(runs).values(
                 command=command,
@@ -367,6 +368,7 @@ def end_run(
     """Write down how a run ended."""
     change = sa.update(runs).where(runs.c.id == run)
     with world.campaign.writing() as connection:
+        tallying.tidy(connection, tallies)
         connection.execute(
             change.values(
                 ended_at=to_us(clock.now()), sent=sent, failed=failed, deferred=deferred, exit=exit_code

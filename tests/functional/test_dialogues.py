@@ -16,8 +16,11 @@ import pytest
 from pipeline.delivery.retry import parse_schedule
 from pipeline.delivery.session import Manner
 from pipeline.delivery.wire import Timeouts
+from tests.postgres import BOTH
 from tests.scripted_relay import Dialogue, ScriptedRelay, read_dialogue, words
 from tests.sending import Case, Outcome, Sending, account_for
+
+pytestmark = BOTH
 
 WATCHDOG_S = 30  # no test waits for it; one that hangs is ended by it
 DIALOGUES = [read_dialogue(path) for path in sorted((Path(__file__).parents[1] / "dialogues").glob("*.txt"))]

@@ -17,7 +17,10 @@ from hypothesis import strategies as st
 
 from pipeline.delivery.letter import State
 from pipeline.delivery.session import Manner
+from tests.postgres import BOTH
 from tests.sending import Case, Sending, account_for
+
+pytestmark = BOTH
 
 GOOD = {"MAIL": "250 2.1.0 ok", "RCPT": "250 2.1.5 ok", "DATA": "354 go ahead", "dot": "250 2.0.0 taken"}
 WILD = [

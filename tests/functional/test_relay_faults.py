@@ -20,8 +20,11 @@ from pipeline.delivery.connect import Credentials
 from pipeline.delivery.letter import State
 from pipeline.delivery.relay import Auth, Relay, RelayKind
 from pipeline.errors import ExitCode
+from tests.postgres import BOTH
 from tests.scripted_relay import ScriptedRelay
 from tests.sending import Case, Outcome, Sending, account_for
+
+pytestmark = BOTH
 
 USER, PASSWORD = "letters@author.example", "a-canary-4711"
 AUTH = "AUTH PLAIN " + base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()

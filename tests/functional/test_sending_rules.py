@@ -15,6 +15,9 @@ import pytest
 
 from pipeline.cli import invoke
 from pipeline.clock import SystemClock
+from tests.postgres import BOTH
+
+pytestmark = BOTH
 
 CONFIG = """\
 [campaign]
@@ -171,7 +174,7 @@ def test_fault_39_folder_and_data_copied_to_another_machine_together_are_noticed
     folder.write("a@x.example")
     away = ("--set", "relay.url=smtp://127.0.0.1:1")
     folder.campaign(*away, "send", "--yes")
-    monkeypatch.setattr("pipeline.store.world._host", lambda: "another machine")
+    monkeypatch.setattr("pipeline.store.world.this_host", lambda: "another machine")
     assert folder.campaign(*away, "send", "--yes") == 2
     assert "another machine" in capsys.readouterr().err
 

@@ -32,7 +32,10 @@ from pipeline.store.mails import Mails
 from pipeline.store.tables import mails as rows
 from pipeline.store.world import World
 from tests.clocks import START, FakeClock
+from tests.postgres import BOTH
 from tests.unit.store_support import a_world
+
+pytestmark = BOTH
 
 
 def a_mail(number: int, raw: bytes = b"", extent: Extent = Extent.WHOLE) -> Fetched:

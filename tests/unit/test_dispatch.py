@@ -16,6 +16,9 @@ from pipeline.delivery.parcel import Composed, Packing, Unfit
 from pipeline.delivery.session import Manner
 from pipeline.delivery.supply import Feed, Progress, Stop
 from tests.clocks import START
+from tests.postgres import BOTH
+
+pytestmark = BOTH
 
 
 class EndlessFeed:

@@ -11,7 +11,10 @@ from pipeline.clock import SECOND_US
 from pipeline.recipients.mx import Answer, Mail
 from pipeline.store import mxcache
 from pipeline.store.world import World
+from tests.postgres import BOTH
 from tests.unit.store_support import a_world
+
+pytestmark = BOTH
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from pipeline.errors import StoreUnwritable, Unusable
 from pipeline.store import dialect, migrations, postgres, tallying
 from pipeline.store.address import SHARED_SCHEMA, ServerAddress, campaign_schema, parse_server
 from pipeline.store.database import Database
+from pipeline.store.migrations import Schema
 from pipeline.store.postgres import Server
 from pipeline.store.sighting import last_seen_at
 from pipeline.store.storeclock import StoreClock
@@ -158,6 +159,23 @@ def test_hosts_that_open_an_empty_database_at_once_make_it_once(server: Server) 
     for thread in threads:
         thread.join()
     assert failed == []
+
+
+def test_a_server_gets_the_steps_it_lacks_while_hosts_are_at_work(server: Server) -> None:
+    """Each once; who has the older program goes on with what is open, and is told when it opens anew."""
+    older = shared_at(server)
+    steps = {**migrations.SHARED.steps, "999 notes": _add_notes}
+    later = Schema(migrations.SHARED.metadata, migrations.SHARED.record, steps)
+    for _ in range(2):
+        Database(server.schema(SHARED_SCHEMA), (later,), clock=FakeClock()).close()
+    with older.reading() as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM notes")) == 0
+    older.close()
+    assert "999 notes" in refusal(server).message
+
+
+def _add_notes(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("CREATE TABLE notes (id INTEGER NOT NULL PRIMARY KEY)")
 
 
 def test_campaigns_of_one_database_do_not_mix(tmp_path: Path) -> None:

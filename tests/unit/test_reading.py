@@ -22,8 +22,11 @@ from pipeline.replies.text import ReplyText, new_text
 from pipeline.store import mails, replies
 from pipeline.store.mails import Mails
 from tests.clocks import START, FakeClock
+from tests.postgres import BOTH
 from tests.unit.store_support import a_world
 from tests.unit.test_mail_readers import _LINES, _nested
+
+pytestmark = BOTH
 
 LETTER = SentLetter(7, "abc@committee.example", "ada@office.example", "The eleven", START)
 US = Ourselves(frozenset({"letters@committee.example"}), "committee.example", b"k" * 32)

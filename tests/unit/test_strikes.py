@@ -13,7 +13,10 @@ from pipeline.replies.kinds import Reason
 from pipeline.replies.strikes import ABOUT_THE_ADDRESS, MEMORY, SPAN, TIMES, Strike, counts, suppressing
 from pipeline.store import strikes
 from tests.clocks import START
+from tests.postgres import BOTH
 from tests.unit.store_support import a_world
+
+pytestmark = BOTH
 
 NOW = START + timedelta(days=400)
 
