@@ -45,13 +45,12 @@ def recover(connection: sa.Connection, *, now_us: int, run: int | None = None) -
     it may have been accepted, so it is in doubt.
     """
     is_open = attempts.c.ended_at.is_(None)
-    theirs: sa.ColumnElement[bool] = sa.true()
+    query = sa.select(attempts.c.letter, attempts.c.n).where(is_open)
     if run is not None:
-        theirs = attempts.c.run == run
+        query = query.where(attempts.c.run == run)
     elif is_shared(connection):
-        theirs = attempts.c.run.in_(sa.select(runs.c.id).where(runs.c.host == this_host()))
-    query = sa.select(attempts.c.letter, attempts.c.n).where(is_open, theirs)
-    left = connection.execute(query.order_by(attempts.c.letter)).all()
+        query = query.where(attempts.c.run.in_(sa.select(runs.c.id).where(runs.c.host == this_host())))
+    left = connection.execute(query).all()
     for letter, n in left:
         connection.execute(
             sa.update(attempts)

@@ -195,6 +195,7 @@ limits = st.one_of(
 )
 
 
+@FILE_ONLY  # of the arithmetic, which is the same
 @SLOW_DISK
 @given(limit=limits, data=st.data())
 def test_never_more_than_n_in_any_window(limit: Limit, data: st.DataObject) -> None:
@@ -211,6 +212,7 @@ def test_never_more_than_n_in_any_window(limit: Limit, data: st.DataObject) -> N
     assert most_in_a_window(moments, limit) <= limit.count
 
 
+@FILE_ONLY  # of the arithmetic, which is the same
 @SLOW_DISK
 @given(limit=limits, data=st.data())
 def test_fault_38_no_burst_however_often_the_clock_is_set_back(limit: Limit, data: st.DataObject) -> None:
