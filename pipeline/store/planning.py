@@ -100,8 +100,11 @@ def _total(connection: sa.Connection) -> int:
 
 
 def _next_seen(connection: sa.Connection) -> int:
-    """Return the number of this planning. At a server it is always the same: there a letter is marked when its
-    row goes, for to mark all the others would keep other hosts from them."""
+    """Return the number of this planning.
+
+    At a server it stays the same: a letter is marked when its row goes, for to mark all the others would keep
+    other hosts from them.
+    """
     known = int(connection.scalar(sa.select(meta.c.value).where(meta.c.name == "seen")) or 0)
     number = known if known and is_shared(connection) else known + 1
     row = insert(meta).values(name="seen", value=str(number))
@@ -188,7 +191,9 @@ _new = (
     .order_by(_listed.c.line)
 )
 _ADD = Prepared(insert(letters).from_select([*_OF_ROW, *_alike], _new).on_conflict_do_nothing())
-_differs = [_fresh & (letters.c[name] != _listed.c[name]) for name in _REFRESHED]
+_differs: list[sa.ColumnElement[bool]] = [
+    _fresh & (letters.c[name] != _listed.c[name]) for name in _REFRESHED
+]
 _differs += [letters.c.line != _listed.c.line, letters.c.seen != _seen, _returned]
 _REFRESH = Prepared(
     sa.update(letters)
