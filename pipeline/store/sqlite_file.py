@@ -54,11 +54,12 @@ class SqliteFile:
         self.name = str(path)
         self.server_name = ""
         self._turns = path.with_name(path.name + "-turns")
-        self._in_turn = self._turns.exists()
+        self._in_turn = False
 
     def open(self) -> tuple[sa.Engine, sa.Engine]:
         """Make the file if there is none; return what writes and what reads. Raises StoreUnwritable."""
         _prepare(self.path)
+        self._in_turn = self._turns.exists()
         engine = sa.create_engine(
             sa.URL.create("sqlite", database=str(self.path)),
             connect_args={"timeout": BUSY_MS / 1000, "check_same_thread": False},
