@@ -33,6 +33,7 @@ from pipeline.store.dialect import has_schema
 from pipeline.store.host import this_host
 from pipeline.store.operator import read_meta, write_meta
 from pipeline.store.shared import Sighting
+from pipeline.store.sighting import FILE as SERVER_FILE
 from pipeline.store.sighting import ServerSighting, last_seen_at, remember_at
 from pipeline.store.sqlite_file import peek
 from pipeline.store.tables import letters, runs, tallies
@@ -110,6 +111,8 @@ def open_world(
             lies, together = _places(root, name, key, store, shared_folder)
             if not isinstance(lies, Path):
                 _refuse_left_behind(root)
+            elif not leaving:
+                _refuse_left_at_server(folder, lies)
             common = Database(together, (migrations.SHARED,), clock=clock)
             undo.callback(common.close)
             if common.is_server:
@@ -202,6 +205,18 @@ def _refuse_left_behind(root: Path) -> None:
             f"campaign.toml names a PostgreSQL, but the letters of this folder are in {file}",
             "`campaign move` carries them over; else they would all be sent once more",
         )
+
+
+def _refuse_left_at_server(folder: Path, file: Path) -> None:
+    """Raise Unusable where the folder's letters are at a server, and the settings name none."""
+    seen = last_seen_at(folder)
+    if seen is None or (file.exists() and peek(file, "SELECT id FROM letters LIMIT 1")):
+        return
+    raise Unusable(
+        f"the letters of this folder are at {seen.server}, and campaign.toml does not say so",
+        f"say so: {line_for(seen.server)}; to begin anew in a file all the same, and send every letter once "
+        f"more, delete {folder / SERVER_FILE}",
+    )
 
 
 def line_for(url: str) -> str:

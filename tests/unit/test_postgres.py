@@ -27,7 +27,7 @@ from pipeline.store.storeclock import StoreClock
 from pipeline.store.tables import letters, meta, tallies
 from pipeline.store.world import accept_place, note_progress, why_not_here
 from tests.clocks import START, FakeClock, LoadedDice
-from tests.postgres import POSTGRESQL, Cluster, a_cluster, server_of, stores_are, the_cluster
+from tests.postgres import POSTGRESQL, SQLITE, Cluster, a_cluster, server_of, stores_are, the_cluster
 from tests.unit.store_support import ACCEPTED, Bench, a_world, parcel, result, rows
 
 
@@ -427,6 +427,18 @@ def test_another_database_than_the_one_used_before_is_refused_until_accepted(tmp
         other = a_world(tmp_path, shared=tmp_path / "elsewhere", dice=LoadedDice(skip=1))
         assert "were in another one" in why_not_here(other)
         other.close()
+
+
+def test_an_address_taken_out_of_campaign_toml_begins_nothing_anew(tmp_path: Path) -> None:
+    """A file with no letters would send every one of them again."""
+    with stores_are(POSTGRESQL):
+        bench = Bench(tmp_path, names=["ada"])
+        accept_place(bench.world, clock=bench.clock)
+        bench.close()
+        with stores_are(SQLITE), pytest.raises(Unusable, match="letters of this folder are at") as caught:
+            Bench(tmp_path)
+        assert 'below [store], url = "postgresql://' in caught.value.hint
+        assert not (tmp_path / ".campaign" / "campaign.db").exists()
 
 
 @pytest.mark.parametrize("said", [b"", b"[]", b"{", b'{"server": 1}', b"\xff" * 9_000])
