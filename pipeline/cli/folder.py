@@ -14,6 +14,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
+from pipeline.cli.comparing import lost_entries
 from pipeline.cli.listfile import LARGEST_LIST, LARGEST_SIGNATORIES, ListFile, inside
 from pipeline.cli.templatefiles import read_templates
 from pipeline.clock import Clock
@@ -150,6 +151,8 @@ def check_folder(
     template_problems = [_for_whom(problem, letters.asked, intake.file) for problem in template_problems]
     of_all = [*settings.warnings, *template_problems, *(p for p in intake.problems if p.line <= 1)]
     of_rows = [*(p for p in intake.problems if p.line > 1), *letters.faults.all()]
+    lost = list(lost_entries(composer, letters.firsts, settings.languages)) if letters.written.total() else []
+    of_all += lost
     if signatories is not None:
         of_all += signatories.of_all
         of_rows += signatories.of_rows
@@ -351,6 +354,7 @@ class _Letters:
         self.rows = 0
         self.unwritable = Unwritable()
         self.faults = _Faults()
+        self.firsts: dict[str, Draft] = {}  # the first one that was written in each language
 
     def write(self, number: int, recipient: Recipient) -> None:
         """Write the letters to row ``number`` in memory."""
@@ -365,6 +369,8 @@ class _Letters:
                 self.unwritable.add(number, signatory)
             else:
                 written += 1
+                if recipient.language not in self.firsts:
+                    self.firsts[recipient.language] = draft_of(recipient, signatory=signatory)
         self.written[recipient.language] += written
         self.rows += written > 0
 

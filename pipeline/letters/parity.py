@@ -11,11 +11,13 @@ not printed: `1. {# release #} to release …`, the same name in every language.
 Contract: pure; every problem names the file and line that lacks something, and the line that has it. A figure
 that one may write in words (up to twenty, and tens up to a hundred) and that is only missing is a warning;
 one that was changed is an error. Limits: what a shared file says that both versions extend or include counts
-for both; prose is not compared.
+for both; prose is not compared. Which entries of a list in facts.toml a letter prints is seen where letters
+are written (`printed`).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
@@ -30,6 +32,7 @@ from pipeline.positions import Path
 from pipeline.problem import Problem, Severity, visible
 
 MOST = 50  # problems of one version
+_ENTRY = re.compile(r"\bfacts(?:\.\w+)+(?:\[\d+\]|\.\d+)|\bfacts(?:\.\w+)+\s*\|\s*(?:first|last)\b")
 
 
 _Found = tuple[Source, Quantity]
@@ -157,6 +160,10 @@ class _Pair:
             numbered(texts_of(one, self._shared), language)
             for one, language in zip((self._origin, self._version), self._languages, strict=True)
         )
+        if _prints_entries(there) != _prints_entries(
+            here
+        ):  # one in a loop: told by what letters say (`printed`)
+            there, here = (_without_entries(lists) for lists in (there, here))
         if len(there) != len(here):  # "1. Mai" at the beginning of a paragraph is no list of demands
             there, here = ([one for one in lists if len(one) > 1] for lists in (there, here))
         for theirs, ours in zip_longest(there, here, fillvalue=()):
@@ -232,6 +239,16 @@ class _Pair:
         here = self._version.body.source
         number = self._counterpart(source, line)
         return here.problem(number, 1, code, message, hint=hint, severity=severity)
+
+
+def _prints_entries(lists: Sequence[Sequence[Demand]]) -> bool:
+    return any(_ENTRY.search(item.text) for one in lists for item in one)
+
+
+def _without_entries(lists: Sequence[Sequence[Demand]]) -> list[list[Demand]]:
+    """Return lists without the points that print an entry of a list in facts.toml by its number."""
+    rest = ([item for item in one if not _ENTRY.search(item.text)] for one in lists)
+    return [one for one in rest if one]
 
 
 def facts_of(letter: LetterTemplate, facts: Facts) -> dict[str, Use]:

@@ -128,7 +128,7 @@ def compile_both(
     written = [language for language in languages if file_of(language) in sources]
     if not written:
         return first, problems
-    first.followups, found = compiled(*COLUMNS, languages=written, stem=FOLLOWUP, compare=False)
+    first.followups, found = compiled(*COLUMNS, languages=written, stem=FOLLOWUP, compare=compare)
     ours = {file_of(language) for language in written}
     return first, [*problems, *(problem for problem in found if problem.file in ours)]
 
@@ -187,7 +187,8 @@ class _Compiler:
         confirmed = self._confirmed(read.get(confirmations.FILE))
         if self._compare:
             self.problems += compare_versions(letters, self._facts, tuple(dict.fromkeys(languages)))
-            self.problems += older_versions(letters, self._facts, languages, confirmed)
+            if self._stem == LETTER:  # translators confirm those
+                self.problems += older_versions(letters, self._facts, languages, confirmed)
         return Templates(
             letters=letters,
             broken=broken,

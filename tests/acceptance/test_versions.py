@@ -76,6 +76,30 @@ def test_a_demand_missing_from_a_greek_letter_is_caught(sample: CampaignFolder) 
     assert done.code == 2
 
 
+def test_a_greek_letter_that_prints_two_of_three_demands_is_caught(sample: CampaignFolder) -> None:
+    """Though the words of all are there, and it uses them as the others do."""
+    edited(
+        sample,
+        "templates/letter.el.md",
+        lambda text: text.replace("in facts.demands %", "in facts.demands[:2] %"),
+    )
+    letter = (sample.root / "templates/letter.el.md").read_text("utf-8")
+    line = line_of(letter, "{% for demand in")
+    done = sample.run("check")
+    words = "error: demand 3 is not in the letter: templates/letter.en.md prints it"
+    assert f"templates/letter.el.md:{line}:1: {words}" in done.out
+    assert sample.run("send").code == done.code == 2
+    assert not (sample.root / ".campaign/outbox").exists()
+
+
+def test_a_figure_that_only_one_follow_up_has_is_caught(sample: CampaignFolder) -> None:
+    """Second letters have versions as first ones have."""
+    edited(sample, "templates/followup.el.md", lambda text: f"{text}\n2019\n")
+    done = sample.run("check")
+    assert '"2019" stands here, and not in templates/followup.en.md' in done.out
+    assert done.code == 2
+
+
 def test_a_figure_changed_only_in_russian_is_caught(sample: CampaignFolder) -> None:
     """In the words of a fact, and in a letter that does not print the fact any more."""
     edited(sample, "templates/facts.toml", lambda text: text.replace("1 мая 2026 года", "11 мая 2026 года"))
