@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from functools import partial
 
 from pipeline.cli.place import Place
 from pipeline.cli.suppressions import opened
@@ -13,7 +12,9 @@ from pipeline.clock import to_us
 from pipeline.delivery.letter import State
 from pipeline.errors import AlreadyRunning, Unusable
 from pipeline.mail.address import AddressFault, address_key
-from pipeline.store import operator, queue
+from pipeline.problem import visible
+from pipeline.store import joint, operator, queue
+from pipeline.store.database import Connection
 from pipeline.store.lock import RunLock
 from pipeline.store.world import World
 
@@ -48,7 +49,7 @@ def decide(
             ids = (
                 operator.in_state(connection, states)
                 if names is None
-                else _named(partial(operator.find, connection, states=states), names, nothing=nothing)
+                else _named(connection, states, names, nothing=nothing)
             )
             number = decision(connection, ids, why=why, now_us=now_us)
     if json:
@@ -60,15 +61,32 @@ def decide(
     return ids
 
 
-def _named(find: Callable[[list[str]], list[int]], names: Sequence[str], *, nothing: str) -> list[int]:
+def _named(
+    connection: Connection, states: Sequence[State], names: Sequence[str], *, nothing: str
+) -> list[int]:
     """Return the letters; Unusable, and nothing is decided, when one of the names fits none."""
-    found = {name: find(spellings(name)) for name in names}
+    found = {name: operator.find(connection, spellings(name), states) for name in names}
     if unknown := [name for name, ids in found.items() if not ids]:
+        together = [words for name in unknown if (words := joint_words(connection, spellings(name)[-1]))]
         raise Unusable(
             f"{nothing}: {', '.join(unknown)}",
-            "`campaign status` shows where letters are, `campaign show WHO` tells one letter's story",
+            "\n".join(together)
+            or "`campaign status` shows where letters are, `campaign show WHO` tells one letter's story",
         )
     return sorted({letter for ids in found.values() for letter in ids})
+
+
+def joint_words(connection: Connection, key: str) -> str:
+    """Return what to do about letters that somebody signs with others; "" where there are none."""
+    together = sorted(set(joint.signed_by(connection, key).values()))
+    if not together:
+        return ""
+    word = visible(together[0])
+    return (
+        f"{visible(key)} signs a joint letter with others, named {', '.join(map(visible, together))}: "
+        f"`{word}` names it here\n"
+        "to take one name out: exclude = yes in that row, then `campaign plan`"
+    )
 
 
 def spellings(who: str) -> list[str]:

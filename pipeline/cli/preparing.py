@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.cli import unchanged
@@ -17,7 +18,7 @@ from pipeline.delivery.plan import plan_letters
 from pipeline.errors import Unusable
 from pipeline.recipients.pairing import Turns
 from pipeline.recipients.signatories import Rule
-from pipeline.store import followups, operator, planning, queue, shared
+from pipeline.store import followups, joint, operator, planning, queue, shared
 from pipeline.store.world import World, accept_place, why_not_here
 
 if TYPE_CHECKING:
@@ -92,4 +93,9 @@ def bring_in_line(
         author_domain=settings.author.address.domain,
         secret=world.secret,
     )
-    return planning.plan(connection, planned, campaign=settings.key, now_us=now_us)
+    done = planning.plan(connection, planned, campaign=settings.key, now_us=now_us)
+    together = {one.key: one.members for one in checked.pairing.signatories or () if one.joint}
+    if together:
+        left = joint.withdraw_left(connection, together, campaign=settings.key, now_us=now_us)
+        done = replace(done, cancelled=done.cancelled + left)
+    return done

@@ -137,6 +137,11 @@ def _evidence(place: Place, file: Path, pair: Pair, *, anyway: bool) -> tuple[Ev
     notes = []
     if place.world_name is WorldName.SANDBOX:
         notes.append("this is the sandbox: record it again once relay.url names a real relay")
+    if pair.signatory is not None and pair.signatory.joint:
+        notes.append(
+            "this counts as a letter of its own; "
+            f'the joint letter "{pair.signatory.joint}" goes with that name all the same'
+        )
     sent, now = _date_of(mail), place.clock.now()
     if sent is None or sent > now + CLOCKS_DIFFER:
         notes.append("it has no date that can be; it is recorded as of now")

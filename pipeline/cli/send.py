@@ -215,22 +215,26 @@ def _release(
 
 def _keys(only: list[str] | None) -> list[str] | None:
     from pipeline.mail.address import AddressFault, address_key
+    from pipeline.recipients.signatories import is_label
 
     if not only:
         return None
     try:
-        return [address_key(text) for text in only]
+        return [text.casefold() if is_label(text.casefold()) else address_key(text) for text in only]
     except AddressFault as fault:
         raise Unusable(f"--only: {fault}", "give the address as it stands in the list") from None
 
 
 def _refuse_unknown(place: Place, world: World, wishes: Wishes) -> None:
-    from pipeline.store import history
+    from pipeline.cli.deciding import joint_words
+    from pipeline.store import history, joint
 
     with world.campaign.reading() as connection:
         for key in wishes.only or ():
-            if not history.find_letters(connection, key, key):
-                raise Unusable(f"--only: there is no letter to or of {key}", "`campaign send` plans letters")
+            found = {line.id for line in history.find_letters(connection, key, key)}
+            if not found - joint.signed_by(connection, key).keys():
+                hint = joint_words(connection, key) or "`campaign send` plans letters"
+                raise Unusable(f"--only: there is no letter to or of {key}", hint)
 
 
 def _teller(voice: Voice) -> Any:

@@ -17,6 +17,7 @@ from pipeline.recipients.cells import Cells
 from pipeline.recipients.pairing import Pair
 
 FIRST_ROUND = 0
+MEMBERS = "signatory.members"  # in a joint letter's row: the keys of those who sign, a space round each
 CAMPAIGN_ITSELF = ""  # the signatory key when the campaign writes in its own name
 
 
@@ -45,6 +46,8 @@ def plan_letters(
         cells = _cells(recipient.values)
         if signatory is not None:
             cells |= signatory.values
+            if signatory.joint:
+                cells[MEMBERS] = f" {' '.join(signatory.members)} "
         yield PlannedLetter(
             recipient=key,
             message_id=message_id(

@@ -446,6 +446,11 @@ def laid_out(words: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
 
 
+def is_label(word: str) -> bool:
+    """Say whether a word can be that of a joint letter, and is no letter's number."""
+    return _LABEL.fullmatch(word) is not None and not word.isdecimal()
+
+
 def joined(signatories: Iterable[Signatory]) -> list[Signatory]:
     """Return who writes: those who sign together as one, in the place of the first of them."""
     found: dict[str, list[Signatory]] = {}

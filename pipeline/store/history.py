@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from pipeline.clock import from_us
 from pipeline.delivery.letter import State
+from pipeline.store import joint
 from pipeline.store.tables import attempts, contents, events, letters, runs, tallies
 
 
@@ -98,7 +99,7 @@ def letters_in(
 
 def find_letters(connection: sa.Connection, key: str, text: str) -> list[LetterLine]:
     """Return the letters that ``text`` names: a number, a Message-ID, an address (by its ``key``): that of a
-    recipient or of a signatory."""
+    recipient, of a signatory, or of one who signs with others."""
     match = [
         letters.c.recipient == key,
         letters.c.signatory.in_([one for one in (key, text) if one]),
@@ -107,6 +108,8 @@ def find_letters(connection: sa.Connection, key: str, text: str) -> list[LetterL
     ]
     if text.isascii() and text.isdigit() and len(text) < 19:
         match.append(letters.c.id == int(text))
+    if together := joint.signed_by(connection, key):
+        match.append(letters.c.id.in_(list(together)))
     query = _with_last_attempt().where(sa.or_(*match)).order_by(letters.c.id)
     return [_line(row) for row in connection.execute(query)]
 

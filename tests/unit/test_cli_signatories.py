@@ -302,3 +302,59 @@ def test_cancel_takes_a_signatorys_address(campaign: CommandLine) -> None:
     campaign("send")
     assert not [pair for pair in pairs(campaign) if pair[0] == "Bo"]
     assert states(campaign) == {"sent": 2, "cancelled": 2}
+
+
+def sign_together(campaign: CommandLine, *leaving: str) -> None:
+    """Let both sign one letter, but for who is ``leaving``."""
+    text = SIGNED.replace("publish\n", "publish,joint,exclude\n").replace("form,yes\n", "form,yes,us,\n")
+    for name in leaving:
+        before, _, after = text.partition(f"\n{name}")
+        text = f"{before}\n{name}{after.replace('us,', 'us,yes', 1)}"
+    (campaign.folder / "signatories.csv").write_text(text, "utf-8")
+
+
+def test_a_joint_letter_that_was_put_off_does_not_go_with_the_name_of_who_left(campaign: CommandLine) -> None:
+    """Its bytes are frozen, with a name whose consent was withdrawn."""
+    campaign.write(rows=ROWS.replace("mia@", "sandbox-defers@"), template=TEMPLATE)
+    sign_together(campaign)
+    assert campaign("send").code == 3
+    assert states(campaign) == {"queued": 1, "sent": 1}
+    sign_together(campaign, "Bo Lund")
+    assert campaign("send", "--now").code == 0
+    assert states(campaign) == {"cancelled": 1, "sent": 1}
+    why = campaign("show", "sandbox-defers@office.example", "--json").json["letters"][0]["why"]
+    assert why == "bo@home.example signs it no longer, and it was written with that name"
+
+
+def test_a_joint_letter_that_never_left_goes_without_who_left(campaign: CommandLine) -> None:
+    """It is written anew; one that somebody joined goes as it was."""
+    sign_together(campaign)
+    campaign("plan")
+    sign_together(campaign, "Bo Lund")
+    assert campaign("send").code == 0
+    assert {one["From"].addresses[0].display_name for one in sent(campaign)} == {"Ada Venn via Committee"}
+
+
+def test_a_joint_letter_that_was_put_off_still_goes_where_nobody_left(campaign: CommandLine) -> None:
+    """Who joins is not in it."""
+    campaign.write(rows=ROWS.replace("mia@", "sandbox-defers@"), template=TEMPLATE)
+    sign_together(campaign, "Bo Lund")
+    assert campaign("send").code == 3
+    sign_together(campaign)
+    assert campaign("send", "--now").code == 0
+    assert states(campaign) == {"sent": 2}
+
+
+def test_joint_letters_are_found_by_each_who_signs_and_named_by_their_word(campaign: CommandLine) -> None:
+    """They belong to all of them, so that one address neither withdraws nor chooses them."""
+    sign_together(campaign)
+    campaign("plan")
+    assert [one["email"] for one in campaign("show", "bo@home.example", "--json").json["letters"]] == [
+        "mia@office.example",
+        "tom@office.example",
+    ]
+    for command in (("cancel", "bo@home.example"), ("send", "--only", "bo@home.example")):
+        said = campaign(*command)
+        assert (said.code, "signs a joint letter with others, named us" in said.err) == (2, True)
+    assert campaign("send", "--only", "US").code == 0
+    assert states(campaign) == {"sent": 2}
