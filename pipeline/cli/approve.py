@@ -76,8 +76,6 @@ def _name(by: str) -> str:
 
 
 def _approve_letters(place: Place, voice: Voice, name: str, wanted: str) -> None:
-    from collections import Counter
-
     from pipeline.cli.gate import drafts_of
     from pipeline.cli.suppressions import opened
     from pipeline.cli.telling import SCHEMA, out_json
@@ -85,22 +83,29 @@ def _approve_letters(place: Place, voice: Voice, name: str, wanted: str) -> None
     from pipeline.store import approvals
     from pipeline.store.lock import RunLock
 
-    languages: Counter[str] = Counter()
     with opened(place) as world, RunLock(world.lock_path, since=place.local_now):
         drafts = drafts_of(world)
         sha256 = _manifest(drafts, world, wanted)
         with world.campaign.writing() as connection:
-            done = approvals.approve(
-                connection,
-                _verified(drafts, languages),
-                by=name,
-                manifest=sha256,
-                now_us=to_us(place.clock.now()),
-            )
+            try:
+                done, languages = approvals.approve(
+                    connection,
+                    _verified(drafts),
+                    by=name,
+                    manifest=sha256,
+                    now_us=to_us(place.clock.now()),
+                )
+            except approvals.NotItsDraft as fault:
+                raise Unusable(
+                    f"the drafts are not of these letters: {fault}; nothing was approved",
+                    "were they copied from another folder or world? `campaign render` writes them anew",
+                ) from None
             if drafts.sha256() != sha256:
                 raise Unusable("the manifest was changed while it was read", "run it again")
             if not done.letters:
-                raise Unusable("there is no draft that could be approved", "`campaign render` writes them")
+                raise Unusable(
+                    "no draft is of a letter that still waits", "`campaign render` writes those that do"
+                )
     if voice.json:
         out_json(
             {
@@ -151,22 +156,24 @@ def _manifest(drafts: DraftFolder, world: World, wanted: str) -> str:
     return sha256
 
 
-def _verified(drafts: DraftFolder, languages: Counter[str]) -> Iterator[DraftLine]:
+def _verified(drafts: DraftFolder) -> Iterator[DraftLine]:
     """Yield the drafts, each read and found to be what the manifest says.
 
     Raises Unusable at the end, naming them, where some are not.
     """
-    from pipeline.letters.drafts import NotTheDraft
+    from pipeline.letters.drafts import NotTheDraft, has_message_id
 
     wrong: list[str] = []
     for draft in drafts.letters():
         try:
-            drafts.read(draft.file, size=draft.size, sha256=draft.sha256)
+            content = drafts.read(draft.file, size=draft.size, sha256=draft.sha256)
+            what = "" if has_message_id(content, draft.message_id) else f"its draft {draft.file} is another's"
         except NotTheDraft as fault:
-            wrong.append(f"letter {draft.letter} to {draft.to}: {fault}")
-            continue
-        languages[draft.language] += 1
-        yield draft
+            what = str(fault)
+        if what:
+            wrong.append(f"letter {draft.letter} to {draft.to}: {what}")
+        else:
+            yield draft
     if wrong:
         more = [f"... and {len(wrong) - MOST_TOLD} more"] if len(wrong) > MOST_TOLD else []
         raise Unusable(

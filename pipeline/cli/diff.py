@@ -81,6 +81,7 @@ class Change:
 
     letter: int
     to: str
+    signed: str  # the name; "" where the campaign writes in its own
     line: int
     what: str
     before: Sequence[str]
@@ -101,7 +102,8 @@ class Change:
         """Yield the two texts side by side, where they differ."""
         from pipeline.problem import visible
 
-        yield visible(f"letter {self.letter} to {self.to}: {self.what}")
+        signed = f"of {self.signed} " if self.signed else ""
+        yield visible(f"letter {self.letter} {signed}to {self.to}: {self.what}")
         half = max((width - 3) // 2, 20)
         for kind, old, new in _beside(self.before, self.after):
             yield f"{_cell(old, half)} {kind} {_cell(new, half)}".rstrip()
@@ -182,7 +184,8 @@ class _Looked:
             return
         self.changed += 1
         after = _text(_today(self._composer, letter, found))
-        yield Change(letter.id, letter.email, letter.line, what or altered, before, after)
+        signed = letter.values.get("signatory.author_name") or letter.values.get("signatory.name", "")
+        yield Change(letter.id, letter.email, signed, letter.line, what or altered, before, after)
 
     def _before(self, found: ApprovedFrom) -> tuple[Sequence[str], str]:
         """Return a draft's text; and why it is not the draft any more, if so."""

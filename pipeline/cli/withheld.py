@@ -46,10 +46,11 @@ def tell_withheld(place: Place, world: World, voice: Voice) -> None:
     file = place.settings.recipients_file
     for line in lines:
         if voice.json:
-            told = {"letter": line.letter, "to": line.email, "line": line.line, "why": line.why}
-            out_json({"type": "withheld", **told})
+            told = {"letter": line.letter, "to": line.email, "signatory": line.signatory, "line": line.line}
+            out_json({"type": "withheld", **told, "why": line.why})
         else:
-            err(visible(f"{file}:{line.line}: not sent to {line.email}: {line.why}"))
+            signed = f" of {line.signatory}" if line.signatory else ""
+            err(visible(f"{file}:{line.line}: not sent to {line.email}{signed}: {line.why}"))
     for note in withheld_words(found, told=len(lines)):
         if voice.json:
             out_json({"type": "note", "message": note})

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -45,6 +46,13 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 class NotTheDraft(Exception):
     """A draft that is not there, or not the bytes it should be; the text says which."""
+
+
+def has_message_id(content: bytes, message_id: str) -> bool:
+    """Say whether a message has this Message-ID (with <>), as `message.build_message` writes it."""
+    header = content[: content.find(b"\r\n\r\n") + 2]
+    found = re.findall(rb"^Message-ID:[ \t]*(?:\r\n[ \t]+)?(\S+)\r\n", header, re.MULTILINE)
+    return found == [message_id.encode("utf-8")]
 
 
 class DraftFolder:

@@ -9,6 +9,7 @@ planned letters that a send must not release.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,7 @@ from pipeline.delivery.letter import NOT_APPROVED, Approved, State
 from pipeline.letters.manifest import DraftLine
 from pipeline.letters.origins import Origins
 from pipeline.store.operator import log
+from pipeline.store.queue import WAITING
 from pipeline.store.tables import approvals, approved, letters, origins, withheld
 
 BATCH = 500
@@ -36,6 +38,14 @@ class Approval:
     by: str
     letters: int
     manifest: str
+
+
+class NotItsDraft(Exception):
+    """A draft of another letter than the one it is said to be: of another world, campaign or store."""
+
+    def __init__(self, letter: int) -> None:
+        super().__init__(f"there is no letter {letter} with that Message-ID")
+        self.letter = letter
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,7 @@ class WithheldLine:
 
     letter: int
     email: str
+    signatory: str  # the key; "" where the campaign writes in its own name
     line: int
     why: str
     changed: bool
@@ -86,23 +97,44 @@ def standing(connection: sa.Connection) -> Approval | None:
 
 def approve(
     connection: sa.Connection, drafts: Iterable[DraftLine], *, by: str, manifest: str, now_us: int
-) -> Approval:
-    """Approve drafts, in the caller's transaction; memory stays flat. Logged."""
+) -> tuple[Approval, Counter[str]]:
+    """Approve drafts, in the caller's transaction; memory stays flat. Logged.
+
+    Letters that were permitted since, or wait no longer, keep the approval they have. Return the approval,
+    and how many letters in each language. Raises NotItsDraft.
+    """
     made = connection.execute(
         sa.insert(approvals).values(at=now_us, by=by, manifest=manifest, letters=0)
     ).inserted_primary_key
     assert made is not None
-    number, total, known = int(made[0]), 0, dict[str, int]()
+    number, known, languages = int(made[0]), dict[str, int](), Counter[str]()
     stream = iter(drafts)
     while batch := list(islice(stream, BATCH)):
-        ids = [draft.letter for draft in batch]
+        open_ = _still_open(connection, batch)
+        ids = [draft.letter for draft in open_]
         connection.execute(sa.delete(approved).where(approved.c.letter.in_(ids)))
-        rows = [_row(connection, draft, number, known) for draft in batch]
-        connection.execute(sa.insert(approved), rows)
-        total += len(batch)
+        if rows := [_row(connection, draft, number, known) for draft in open_]:
+            connection.execute(sa.insert(approved), rows)
+        languages.update(draft.language for draft in open_)
+    total = languages.total()
     connection.execute(sa.update(approvals).where(approvals.c.id == number).values(letters=total))
     log(connection, None, "approved", f"by {by}: letters {total}, manifest {manifest}", now_us)
-    return Approval(number, from_us(now_us), by, total, manifest)
+    return Approval(number, from_us(now_us), by, total, manifest), languages
+
+
+def _still_open(connection: sa.Connection, drafts: Sequence[DraftLine]) -> list[DraftLine]:
+    """Return the drafts of letters that wait and were never permitted. Raises NotItsDraft."""
+    query = sa.select(letters.c.id, letters.c.message_id, letters.c.state, letters.c.attempts)
+    query = query.where(letters.c.id.in_([draft.letter for draft in drafts]))
+    known = {row.id: row for row in connection.execute(query)}
+    found = []
+    for draft in drafts:
+        row = known.get(draft.letter)
+        if row is None or (row.message_id != draft.message_id and row.attempts == 0 and row.state in WAITING):
+            raise NotItsDraft(draft.letter)
+        if row.attempts == 0 and row.state in WAITING:
+            found.append(draft)
+    return found
 
 
 def withdraw(connection: sa.Connection, *, by: str, now_us: int) -> int:
@@ -181,7 +213,8 @@ def count_withheld(connection: sa.Connection) -> Counts:
 
 def withheld_lines(connection: sa.Connection, *, most: int) -> list[WithheldLine]:
     """Return planned letters that are withheld although they were approved, at most so many."""
-    query = sa.select(letters.c.id, letters.c.email, letters.c.line, withheld.c.why, withheld.c.changed)
+    shown = (letters.c.id, letters.c.email, letters.c.signatory, letters.c.line)
+    query = sa.select(*shown, withheld.c.why, withheld.c.changed)
     query = query.join(letters, letters.c.id == withheld.c.letter).where(letters.c.state == State.PLANNED)
     query = query.where(withheld.c.changed.is_(True)).order_by(letters.c.line, letters.c.id).limit(most)
     return [WithheldLine(*row) for row in connection.execute(query)]

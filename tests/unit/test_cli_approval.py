@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -467,3 +468,60 @@ def test_diff_knows_letters_that_were_rendered_and_not_approved(campaign: Comman
     campaign("render")
     campaign.write(template=TEMPLATE.replace("release", "free"))
     assert len(campaign("diff", "--json").json["changed"]) == 3
+
+
+# -- whose draft it is
+
+
+def test_drafts_of_another_world_are_not_approved(campaign: CommandLine) -> None:
+    """A letter has another Message-ID there; so have those of another folder."""
+    campaign("render")
+    drafts = campaign.folder / ".campaign/drafts"
+    campaign.write(config=CONFIG.replace("sandbox:", "smtp://127.0.0.1:9"))
+    campaign("plan")
+    shutil.copytree(drafts / "sandbox", drafts / "real")
+    said = campaign(*BY)
+    assert (said.code, "the drafts are not of these letters: there is no letter 1" in said.err) == (2, True)
+
+
+def test_a_manifest_that_gives_a_letter_anothers_draft_is_not_approved(campaign: CommandLine) -> None:
+    """The files are as they were, and Ada would get Ben's letter."""
+    campaign("render")
+    manifest = campaign.folder / ".campaign/drafts/sandbox/manifest.jsonl"
+    lines = [json.loads(line) for line in manifest.read_text("utf-8").splitlines()]
+    for name in ("file", "size", "sha256"):
+        lines[1][name], lines[2][name] = lines[2][name], lines[1][name]
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    said = campaign(*BY)
+    assert (said.code, "is another's" in said.err) == (2, True)
+    campaign.write(config=REQUIRED)
+    assert campaign("send").code == 2
+    assert _outbox(campaign) == []
+
+
+def test_approved_again_a_letter_that_went_keeps_who_approved_it(approved: CommandLine) -> None:
+    """Who says yes later did not say it of these bytes."""
+    _edit(approved.folder / "recipients.csv", "Ben", "Benno")
+    assert approved("send").code == 2
+    said = approved("approve", "--by", "Late", "--json").json
+    assert (said["letters"], said["by"]) == (1, "Late")
+    for name, by in (("ada", "R. B."), ("ben", "Late")):
+        (letter,) = approved("show", f"{name}@office.example", "--json").json["letters"]
+        assert letter["approved_by"] == by
+
+
+def test_of_two_letters_to_one_office_it_is_told_whose_has_changed(campaign: CommandLine) -> None:
+    """By `send`, and side by side."""
+    header = "name,email,words,consent_date,consent_source\n"
+    signed = (
+        header + "Mia,mia@home.example,Please.,2026-03-02,form\nTom,tom@home.example,Now.,2026-03-02,form\n"
+    )
+    (campaign.folder / "signatories.csv").write_text(signed)
+    template = TEMPLATE + "\n{{ signatory.words }}\n"
+    campaign.write(rows="email,language,name\nada@office.example,en,Ada\n", template=template)
+    assert campaign("render").code == campaign(*BY).code == 0
+    (campaign.folder / "signatories.csv").write_text(signed.replace("Now.", "At once."))
+    said = campaign("send")
+    assert "not sent to ada@office.example of tom@home.example: changed since" in said.err
+    assert "mia@home.example" not in said.err
+    assert " of Tom to ada@office.example: " in campaign("diff").out
