@@ -37,6 +37,7 @@ ONE_FILE = {  # a library that does I/O, and the only file that may import it
     "fcntl": "store/lock.py",
     "imapclient": "replies/mailbox_imap_session.py",
     "imaplib": "replies/mailbox_imap_wire.py",
+    "procrastinate": "delivery/engine_shared.py",
     "typer": "cli/",
     "rich": "cli/",
 }

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pipeline.cli import unchanged
+from pipeline.cli import alike, unchanged
 from pipeline.cli.folder import Checked
 from pipeline.cli.place import Place
 from pipeline.cli.suppressions import opened
@@ -19,7 +19,8 @@ from pipeline.errors import Unusable
 from pipeline.recipients.pairing import Turns
 from pipeline.recipients.signatories import Rule
 from pipeline.store import followups, joint, operator, planning, queue, shared
-from pipeline.store.world import World, accept_place, why_not_here
+from pipeline.store.dialect import alone
+from pipeline.store.world import World, accept_place, bury_earlier_runs, why_not_here
 
 if TYPE_CHECKING:
     from pipeline.store.database import Connection
@@ -40,9 +41,12 @@ def prepare(place: Place, world: World, found: Found) -> None:
     now_us = to_us(place.clock.now())
     freed = no_longer_suppressed(world)
     with world.campaign.writing() as connection:
+        bury_earlier_runs(connection, world, now_us=now_us)
         queue.recover(connection, now_us=now_us)
         settle_standing_orders(place, connection, freed=freed, now_us=now_us)
-        if found.checked is not None:
+        if found.checked is not None and world.several:
+            _bring_in_line_among_several(place, world, found.checked, connection, now_us=now_us)
+        elif found.checked is not None:
             bring_in_line(place, world, found.checked, connection, now_us=now_us)
             unchanged.remember(place, connection, found)
         followups.withdraw_answered(connection, campaign=place.settings.key, now_us=now_us)
@@ -54,6 +58,16 @@ def turns_taken(place: Place) -> Turns | None:
         return None
     with opened(place) as world, world.campaign.reading() as connection:
         return Turns(planning.turns(connection, campaign=place.settings.key))
+
+
+def _bring_in_line_among_several(
+    place: Place, world: World, checked: Checked, connection: Connection, *, now_us: int
+) -> None:
+    """Bring the letters in line with this folder, unless another host has just done so with the same."""
+    alone(connection, "plan")
+    if not alike.is_done(place, connection, checked):
+        bring_in_line(place, world, checked, connection, now_us=now_us)
+        alike.remember(place, connection, checked)
 
 
 def no_longer_suppressed(world: World) -> list[int]:

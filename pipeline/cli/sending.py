@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.cli import as_fault, loop
 from pipeline.cli.access import credentials, manner
@@ -43,6 +43,9 @@ from pipeline.store import approvals, history, ledger, operator, queue, shared
 from pipeline.store.journal import Journal
 from pipeline.store.stock import StoreStock
 from pipeline.store.world import World, begin_run, end_run, note_progress
+
+if TYPE_CHECKING:
+    from pipeline.cli.hosting import Hosting
 
 RESUME = "`campaign resume` lets it go on"
 SAID_ONCE = timedelta(minutes=10)
@@ -158,7 +161,7 @@ class Sending:
 
     def _number_of_processes(self, limits: Limits) -> int:
         """Return how many there are to be: one where letters are counted, or go one by one."""
-        if self._wishes.most is not None or self._wishes.only is not None:
+        if self._wishes.most is not None or self._wishes.only is not None or self._world.several:
             return 1
         return min(self._wishes.processes, self._sessions(limits))
 
@@ -181,7 +184,7 @@ class Sending:
         if not processes.dead:
             return outcome
         with self._world.campaign.writing() as connection:
-            queue.recover(connection, now_us=to_us(self._place.clock.now()))
+            queue.recover(connection, now_us=to_us(self._place.clock.now()), run=run)
             self.progress.sent = history.ended_in(connection, run, State.SENT)
             self.progress.failed = history.ended_in(connection, run, State.FAILED)
         return replace(outcome, notes=(*outcome.notes, *map(death_words, processes.dead)))
@@ -224,6 +227,29 @@ class Sending:
         port = await stack.enter_async_context(sandbox_relay(self._world.outbox))
         return replace(relay, kind=RelayKind.SMTP, host="127.0.0.1", port=port)
 
+    def _hosting(self, begun: Begun) -> Hosting | None:
+        """Return what the run has to do with those on other hosts; None where there can be none."""
+        if not self._world.several:
+            return None
+        from pipeline.cli.hosting import Hosting
+
+        return Hosting(
+            self._world, self._place.clock, begun.limits, run=begun.run, follow=self._wishes.follow
+        )
+
+    def _stock(self, journal: Journal, rules: Rules, share: Share, hosting: Hosting | None) -> StoreStock:
+        """Return where letters come from: batches where several hosts send, unless some are asked for."""
+        if hosting is not None and self._wishes.only is None:
+            return hosting.stock(journal, rules)
+        return StoreStock(
+            self._world.campaign,
+            self._world.common,
+            journal,
+            clock=self._place.clock,
+            only=self._wishes.only,
+            share=(share.which, share.of),
+        )
+
     def _sessions(self, limits: Limits) -> int:
         """Return how many connections the run is to have."""
         connections = self._place.settings.relay.connections
@@ -255,18 +281,17 @@ class Sending:
         """Send what is due, or one ``share`` of it as the ``child`` that this process is."""
         place, world, settings = self._place, self._world, self._place.settings
         share = share or Share(0, 1, self._sessions(begun.limits))
+        hosting = self._hosting(begun)
         journal = Journal(
-            world.campaign, world.common, run=begun.run, clock=place.clock, keep_bytes=settings.keep_bytes
-        )
-        stock = StoreStock(
             world.campaign,
             world.common,
-            journal,
+            run=begun.run,
             clock=place.clock,
-            only=self._wishes.only,
-            share=(share.which, share.of),
+            keep_bytes=settings.keep_bytes,
+            patient=hosting is not None,
         )
         rules = self._rules(begun, share.sessions)
+        stock = self._stock(journal, rules, share, hosting)
         feed = Feed(stock, rules, clock=place.clock, progress=self.progress)
         if begun.hold is not None:  # a run that follows waits for it
             until = from_us(begun.hold[0])
@@ -297,6 +322,8 @@ class Sending:
             )
             if child is not None:
                 child.feed = feed
+            if hosting is not None:
+                await stack.enter_async_context(hosting.at_work(feed))
             stop = await self._write_while(journal, ender.until_done(run))
         journal.close()
         return Outcome(
@@ -314,6 +341,7 @@ class Sending:
         try:
             return await going
         finally:
+            journal.patient = False
             self._unrecorded = await journal.flush()  # whatever ended the run, what was answered is a fact
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)

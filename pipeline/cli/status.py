@@ -88,7 +88,7 @@ def read_standing(place: Place) -> Standing:
     from pipeline.clock import from_us, to_us
     from pipeline.report.figures import Back, Standing
     from pipeline.report.replies import reply_figures
-    from pipeline.store import history, recording, replies
+    from pipeline.store import history, hosts, recording, replies
     from pipeline.store.lock import is_held
 
     world = place.open_world()
@@ -100,6 +100,7 @@ def read_standing(place: Place) -> Standing:
             tally = replies.tally(connection)
             recorded = recording.how_many(connection)
             asked = replies.asked(connection) if tally.kinds else []
+            lines = hosts.host_lines(connection, now_us=now_us) if world.several else []
         return Standing(
             campaign=place.settings.name,
             world=str(world.name),
@@ -108,7 +109,7 @@ def read_standing(place: Place) -> Standing:
             replies=tally.kinds,
             next_due=from_us(due) if due is not None else None,
             notes=_notes(place, world, counts),
-            running=is_held(world.lock_path),
+            running=is_held(world.lock_path) or any(line.alive for line in lines),
             recorded=recorded,
             back=Back(
                 tally.unmatched,
@@ -116,6 +117,7 @@ def read_standing(place: Place) -> Standing:
                 tally.bounced,
                 reply_figures(_asked(asked), place.clock.now()) if asked else None,
             ),
+            hosts=lines,
         )
     finally:
         world.close()
@@ -142,7 +144,7 @@ def _notes(place: Place, world: World, counts: Counts) -> list[Note]:
     from pipeline.clock import from_us, to_us
     from pipeline.delivery.letter import State
     from pipeline.report.figures import Note
-    from pipeline.store import history, ledger
+    from pipeline.store import history, hosts, ledger
     from pipeline.store.database import sync_folder
     from pipeline.store.lock import is_held
     from pipeline.store.operator import read_meta
@@ -153,13 +155,16 @@ def _notes(place: Place, world: World, counts: Counts) -> list[Note]:
         paused = read_meta(connection, "paused")
         doubts = history.letters_in(connection, [State.IN_DOUBT], most=LISTED)
         failed = history.letters_in(connection, [State.FAILED], most=LISTED)
-        left = history.open_attempts(connection)
+        if world.several:
+            left = hosts.left_by_the_dead(connection, now_us=to_us(place.clock.now()))
+        else:
+            left = 0 if is_held(world.lock_path) else history.open_attempts(connection)
         unread = read_meta(connection, "mailbox_trouble")
     if unread:
         notes.append(Note("mailbox", f"replies were not fetched: {unread}", "`campaign replies fetch`"))
     if paused:
         notes.append(Note("paused", f"all sending is paused: {paused}", "`campaign resume` lets it go on"))
-    if left and not is_held(world.lock_path):
+    if left:
         notes.append(
             Note(
                 "died",
@@ -273,8 +278,31 @@ def status_lines(standing: Standing, place: Place) -> list[str]:
         lines += _back_lines(standing.back)
     if standing.next_due is not None and standing.next_due > place.clock.now():
         lines.append(f"next due: {standing.next_due.astimezone(place.settings.timezone):%Y-%m-%d %H:%M %Z}")
+    lines += _host_lines(standing, place)
     for note in standing.notes:
         lines.append(f"! {visible(note.message)}" + (f"\n  {note.hint}" if note.hint else ""))
+    return lines
+
+
+def _host_lines(standing: Standing, place: Place) -> list[str]:
+    """Return which hosts send, what each has in hand, and when it was last seen."""
+    from pipeline.cli.telling import counted
+    from pipeline.problem import visible
+
+    lines = []
+    for host in standing.hosts:
+        ago = max(0, int((place.clock.now() - host.seen_at).total_seconds()))
+        seen = f"seen {ago} s ago" if ago < 120 else f"seen {ago // 60} min ago"
+        held = f"{counted(host.letters, 'letter')} in {host.batches} batch{'' if host.batches == 1 else 'es'}"
+        if host.alive:
+            words = f"{held} in hand, {host.open} on the way; {seen}"
+        elif host.ended:
+            words = f"has ended; {seen}"
+        elif host.batches or host.open:
+            words = f"taken for dead, {seen}; others take over its {held}"
+        else:
+            words = f"taken for dead, {seen}; its letters went to others"
+        lines.append(f"host {visible(host.name)} (pid {host.pid}): {words}")
     return lines
 
 

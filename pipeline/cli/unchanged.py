@@ -63,9 +63,13 @@ def look(place: Place, world: World | None, check: Callable[[], Checked]) -> Fou
 
     Raises what ``check`` does.
     """
+    if world is not None and world.several:
+        from pipeline.cli import alike
+
+        return alike.look(place, world, check)
     if world is not None and is_in_line(place, world):
         return Found(composer_of(place.settings, place.clock))
-    files, began, seen = looked_at(place), place.own_clock.now(), _seen(place)
+    files, began, seen = looked_at(place), place.own_clock.now(), seen_now(place)
     checked = check()
     return Found(checked.composer, checked, files, began, seen)
 
@@ -76,11 +80,14 @@ def look_again(place: Place, world: World, found: Found, check: Callable[[], Che
     Until then another process may have brought the letters in line with files that were changed meanwhile.
     Raises what ``check`` does.
     """
-    holds = is_in_line(place, world) if found.checked is None else _seen(place) == found.seen
+    if found.checked is not None:
+        holds = seen_now(place) == found.seen
+    else:
+        holds = not world.several and is_in_line(place, world)
     return found if holds else look(place, world, check)
 
 
-def _seen(place: Place) -> Files:
+def seen_now(place: Place) -> Files:
     """Return what the file system says of the campaign's files, changed just now or not."""
     return _signatures(_files(place), None)
 

@@ -24,6 +24,7 @@ QUOTA_PAUSE = timedelta(hours=1)
 FIRST_BACKOFF_S = 2.0
 LONGEST_BACKOFF_S = 60.0
 TROUBLES_IN_A_ROW = 5
+STORE_AWAY_S = 1.0  # no letter is handed out for so long where the store may come back
 
 
 class Journal(Protocol):
@@ -31,6 +32,7 @@ class Journal(Protocol):
 
     trouble: StoreUnwritable | None
     paused: bool
+    patient: bool  # a store that is away is waited for
 
     def permit(self, parcel: Parcel, *, denied: Callable[[], None]) -> asyncio.Future[bool]:
         """Ask for the fence; ``denied`` is called before the answer is false."""
@@ -121,7 +123,9 @@ class SendingDesk:
 
     def _denied(self) -> None:
         self._feed.settled()
-        if self._journal.trouble is not None:
+        if self._journal.trouble is not None and self._journal.patient:
+            self._feed.slow_down(STORE_AWAY_S, "the store, which is away")
+        elif self._journal.trouble is not None:
             trouble = self._journal.trouble
             self._feed.end(Stop(trouble.message, ExitCode.STORE_UNWRITABLE, trouble.hint))
         elif self._journal.paused:

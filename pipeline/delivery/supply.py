@@ -166,10 +166,10 @@ class Feed:
         self._demand.set()
         self._tell()
 
-    def slow_down(self, seconds: float) -> None:
-        """Hand out nothing for a while: the relay is in trouble, or asked for less."""
+    def slow_down(self, seconds: float, why: str = "the relay") -> None:
+        """Hand out nothing for a while: the relay is in trouble, or asked for less, or the store is away."""
         self._slow_until = max(self._slow_until, self._clock.monotonic() + seconds)
-        self._progress.waiting = "the relay"
+        self._progress.waiting = why
         self._demand.set()
 
     def leave_relay(self, until: datetime, reason: str, advice: str = "") -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pipeline.delivery.host import HostLine
 from pipeline.delivery.letter import State
 from pipeline.report.replies import Outcome, ReplyFigures
 
@@ -65,6 +66,7 @@ class Standing:
     running: bool = False  # a run is at work now
     back: Back = field(default_factory=Back)
     recorded: int = 0  # of the letters that were sent: by supporters themselves
+    hosts: Sequence[HostLine] = ()  # that send from one store; none where there can be one only
 
     @property
     def total(self) -> int:
@@ -85,6 +87,7 @@ class Standing:
             "problems": [
                 {"code": note.code, "message": note.message, "hint": note.hint} for note in self.notes
             ],
+            "hosts": [_host_document(host) for host in self.hosts],
         }
 
     @property
@@ -107,3 +110,18 @@ class Standing:
         if self.letters[State.FAILED]:
             return "`campaign show ADDRESS` tells why a letter failed; `campaign resend ADDRESS` tries again"
         return "nothing waits; `campaign show ADDRESS` tells one letter's story"
+
+
+def _host_document(host: HostLine) -> dict[str, Any]:
+    return {
+        "name": host.name,
+        "pid": host.pid,
+        "run": host.run,
+        "alive": host.alive,
+        "ended": host.ended,
+        "started_at": host.started_at,
+        "seen_at": host.seen_at,
+        "batches": host.batches,
+        "letters": host.letters,
+        "open": host.open,
+    }

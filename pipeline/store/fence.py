@@ -27,7 +27,7 @@ from pipeline.store.dialect import (
     rows_of,
     texts_of,
 )
-from pipeline.store.operator import is_paused
+from pipeline.store.operator import IN_DOUBT, is_paused
 from pipeline.store.tables import attempts, bundles, contents, letters
 
 PACKING_LEVEL = 3  # of zlib: a seventh of the time of each message packed alone, and a tenth of the size
@@ -61,7 +61,7 @@ def write(
     """
     if results:
         first = {(result.letter, result.attempt): result for result in reversed(results)}
-        _record(connection, first.values(), now_us=now_us)
+        _record(connection, first.values(), run=run, now_us=now_us)
     paused = is_paused(connection)
     granted: frozenset[tuple[int, int]] = frozenset()
     if permits and not paused:
@@ -104,7 +104,7 @@ def _freeze(connection: sa.Connection, parcels: Sequence[Parcel], *, keep_bytes:
     _FREEZE.run(connection, frozen=as_rows(rows), p_bundle=bundle)
 
 
-def _record(connection: sa.Connection, results: Collection[Result], *, now_us: int) -> None:
+def _record(connection: sa.Connection, results: Collection[Result], *, run: int, now_us: int) -> None:
     """Close the attempts; move the letters whose attempt was open until now, and those that were sent."""
     accepted: dict[tuple[int, Phase, str, int, str], dict[int, str]] = {}
     others: list[Result] = []
@@ -118,7 +118,7 @@ def _record(connection: sa.Connection, results: Collection[Result], *, now_us: i
     for alike, texts in accepted.items():
         _accept(connection, *alike, texts=texts, now_us=now_us)
     if others:
-        _record_one_by_one(connection, others, now_us=now_us)
+        _record_one_by_one(connection, others, run=run, now_us=now_us)
 
 
 def _accept(
@@ -140,7 +140,9 @@ def _accept(
     _MOVE_ACCEPTED.run(connection, answered=rows, p_n=attempt, p_now=now_us, p_said=said)
 
 
-def _record_one_by_one(connection: sa.Connection, results: Sequence[Result], *, now_us: int) -> None:
+def _record_one_by_one(
+    connection: sa.Connection, results: Sequence[Result], *, run: int, now_us: int
+) -> None:
     closes = as_rows(
         (
             result.letter,
@@ -153,7 +155,7 @@ def _record_one_by_one(connection: sa.Connection, results: Sequence[Result], *, 
         )
         for result in results
     )
-    closed = set(_CLOSE.run(connection, closed=closes, p_now=now_us))
+    closed = set(_CLOSE.run(connection, closed=closes, p_run=run, p_now=now_us))
     moves = [
         result
         for result in results
@@ -233,6 +235,10 @@ _FREEZE = Prepared(
     )
     .on_conflict_do_nothing()
 )
+# Nobody has heard an answer: it is open, or its owner was taken for dead (`queue.recover`) and was not.
+_unanswered = sa.or_(
+    attempts.c.ended_at.is_(None), sa.and_(attempts.c.verdict == IN_DOUBT, attempts.c.phase.is_(None))
+)
 _closed = rows_of(
     "closed",
     {
@@ -247,7 +253,8 @@ _closed = rows_of(
 )
 _CLOSE = Prepared(
     sa.update(attempts)
-    .where(attempts.c.letter == _closed.c.letter, attempts.c.n == _closed.c.n, attempts.c.ended_at.is_(None))
+    .where(attempts.c.letter == _closed.c.letter, attempts.c.n == _closed.c.n, _unanswered)
+    .where(attempts.c.run == sa.bindparam("p_run", type_=_whole))  # nobody else's, whatever we know of it
     .values(
         ended_at=sa.bindparam("p_now"),
         **{name: _closed.c[name] for name in ("phase", "verdict", "code", "enhanced", "text")},
@@ -273,7 +280,10 @@ _MOVE = Prepared(
     .where(letters.c.id == _moved.c.letter, letters.c.attempts == _moved.c.n)
     .where(
         sa.case(
-            (_moved.c.state == State.QUEUED, letters.c.state == State.QUEUED),
+            (
+                _moved.c.state == State.QUEUED,
+                sa.or_(letters.c.state == State.QUEUED, letters.c.state == State.IN_DOUBT),
+            ),
             else_=letters.c.state != State.SENT,
         )
     )
@@ -289,7 +299,7 @@ _answered = texts_of("answered")
 _CLOSE_ACCEPTED = Prepared(
     sa.update(attempts)
     .where(attempts.c.letter == _answered.c.number, attempts.c.n == sa.bindparam("p_n"))
-    .where(attempts.c.ended_at.is_(None))
+    .where(_unanswered)
     .values(
         ended_at=sa.bindparam("p_now"),
         text=_answered.c.text,

@@ -9,7 +9,9 @@ the event loop goes on with the other half.
 A permission is given only after its commit; a commit that failed, or whose outcome is unknown, is permission
 denied. A result is never forgotten: while the store cannot be written it is kept and tried again, and if that
 goes on for too long it is handed to the caller, who says so; its attempt then stays open and is found in
-doubt by the next run.
+doubt by the next run. A ``patient`` journal tries again for as long as its run goes on: its store is a
+server, which may go away and come back. A permission that may have been committed there all the same, and was
+not used, is then closed as not begun.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 from pipeline.clock import Clock, Timer, to_us
-from pipeline.delivery.letter import Parcel, Result
+from pipeline.delivery.letter import Parcel, Phase, Result, State
+from pipeline.delivery.verdict import UNUSED
 from pipeline.errors import StoreUnwritable
 from pipeline.recipients.suppression import Reason, Suppression, suppression_hash
 from pipeline.store import fence, shared
@@ -55,8 +58,16 @@ class Journal:
     """Permissions and results of one run."""
 
     def __init__(
-        self, campaign: Database, common: Database, *, run: int, clock: Clock, keep_bytes: bool
+        self,
+        campaign: Database,
+        common: Database,
+        *,
+        run: int,
+        clock: Clock,
+        keep_bytes: bool,
+        patient: bool = False,
     ) -> None:
+        self.patient = patient
         self._campaign = campaign
         self._common = common
         self._run = run
@@ -75,6 +86,7 @@ class Journal:
         self._idle = asyncio.Event()
         self._idle.set()
         self._failures = 0
+        self._held: set[tuple[int, int]] = set()  # of a patient one: granted, and no result is committed
         self.trouble: StoreUnwritable | None = None  # the store cannot be written; nobody may send
         self.paused = False  # a person stopped all sending
 
@@ -168,21 +180,35 @@ class Journal:
         self._under_way = None
         written = self._outcome(done) if done is not None else None
         if written is None:
-            self._results[:0] = commit.results
+            self._results[:0] = [*commit.results, *self._unused(commit)]
         else:
+            if self.patient:
+                self._held.difference_update(map(_attempt, commit.results))
+                self._held.update(written.granted)
             self._commit_s = self._clock.monotonic() - commit.began
             self._answers_due += len(written.granted)
             self._failures = 0
             self.trouble = None
             self.paused = written.paused
         _answer(commit.permits, written.granted if written else frozenset())
-        if self._on and written is None and self._results and self._failures < len(RETRY_WAITS_S):
+        hopes = self.patient or self._failures < len(RETRY_WAITS_S)
+        if self._on and written is None and self._results and hopes:
             self._waits = True
             self._retry = asyncio.create_task(self._try_later())
         elif self._permits or (self._results and written is not None):
             self._consider()
         else:
             self._idle.set()
+
+    def _unused(self, commit: _Commit) -> list[Result]:
+        """Return what becomes of permissions that may have been committed although nobody got them.
+
+        What one connection holds, another may have asked for as well: that is none of them.
+        """
+        if not self.patient:
+            return []
+        asked = [asked.parcel for asked in commit.permits]
+        return [_not_used(parcel) for parcel in asked if (parcel.letter.id, parcel.attempt) not in self._held]
 
     def _outcome(self, done: asyncio.Future[fence.Written]) -> fence.Written | None:
         """Return what a commit wrote; None where it failed, or nobody knows."""
@@ -198,7 +224,7 @@ class Journal:
 
     async def _try_later(self) -> None:
         """Come back with the results; after the last wait they are left for whoever flushes."""
-        await self._clock.sleep(RETRY_WAITS_S[self._failures])
+        await self._clock.sleep(RETRY_WAITS_S[min(self._failures, len(RETRY_WAITS_S) - 1)])
         self._failures += 1
         self._waits = False
         self._gathered()
@@ -230,6 +256,17 @@ class Journal:
                     since=self._clock.now(),
                 )
                 shared.suppress(connection, entry)
+
+
+def _attempt(result: Result) -> tuple[int, int]:
+    return (result.letter, result.attempt)
+
+
+def _not_used(parcel: Parcel) -> Result:
+    """Return what became of a permission that was denied because nobody knew whether it was committed."""
+    attempt = (parcel.letter.id, parcel.attempt)
+    note = "the store went away; the permission was not used"
+    return Result(*attempt, Phase.DATA, UNUSED.word, State.QUEUED, note=note)
 
 
 def _answer(permits: list[_Asked], granted: frozenset[tuple[int, int]]) -> None:

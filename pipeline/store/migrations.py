@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from pipeline.store import tables
-from pipeline.store.dialect import has_table
+from pipeline.store.dialect import has_table, is_shared
 
 Step = Callable[[sa.Connection], None]
 
@@ -135,6 +135,23 @@ def _spent_by_name_only(connection: sa.Connection) -> None:
     connection.exec_driver_sql("DROP INDEX spent_start")
 
 
+def _several_hosts(connection: sa.Connection) -> None:
+    """Runs say that they are alive, and letters are handed out in batches."""
+    connection.exec_driver_sql("ALTER TABLE runs ADD COLUMN name TEXT DEFAULT '' NOT NULL")
+    connection.exec_driver_sql("ALTER TABLE runs ADD COLUMN seen_at BIGINT")
+    server = is_shared(connection)
+    number, key = ("BIGINT", "BIGSERIAL") if server else ("INTEGER", "INTEGER")
+    connection.exec_driver_sql(f"ALTER TABLE letters ADD COLUMN batch {number}")
+    connection.exec_driver_sql(
+        f"CREATE TABLE batches (id {key} NOT NULL PRIMARY KEY, lane TEXT NOT NULL, "
+        f"run {number} REFERENCES runs (id), made_at BIGINT NOT NULL, taken_at BIGINT)"
+    )
+    if server:
+        queued = "WHERE state = 'queued' AND batch IS"
+        connection.exec_driver_sql(f"CREATE INDEX letters_batch ON letters (batch) {queued} NOT NULL")
+        connection.exec_driver_sql(f"CREATE INDEX letters_loose ON letters (due_at, id) {queued} NULL")
+
+
 CAMPAIGN = Schema(
     tables.CAMPAIGN,
     tables.migrations,
@@ -146,6 +163,7 @@ CAMPAIGN = Schema(
         "005 figures of replies": _figures,
         "006 approvals": _approvals,
         "007 threads": _threads,
+        "008 several hosts": _several_hosts,
     },
 )
 SHARED = Schema(

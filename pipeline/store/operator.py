@@ -10,10 +10,11 @@ from collections.abc import Collection
 import sqlalchemy as sa
 
 from pipeline.delivery.letter import State
-from pipeline.store.dialect import Prepared, insert
-from pipeline.store.tables import attempts, events, letters, meta
+from pipeline.store.dialect import Prepared, insert, is_shared
+from pipeline.store.tables import attempts, events, letters, meta, runs
 
 IN_DOUBT = "in doubt"  # the verdict of an attempt nobody can know the end of
+CONNECTIONS_LAST_US = 3_600_000_000  # no relay waits longer for the rest of a letter
 RESENDABLE = (State.FAILED, State.CANCELLED, State.EXPIRED)
 
 
@@ -84,13 +85,24 @@ def settle_as_unsent(connection: sa.Connection, ids: Collection[int], *, why: st
 def resend_doubts(connection: sa.Connection, *, now_us: int) -> int:
     """Queue every letter in doubt again, once: the operator's standing order `retry.in_doubt = "resend"`.
 
-    Call it with the campaign's lock held, so that no process that may have sent them still lives. A letter
+    Call it with the campaign's lock held, so that no process that may have sent them still lives. On another
+    host one may live that was only stopped: unless it said itself that it was in doubt, the order waits until
+    its run has ended, or has not been seen for so long that the relay has given up its connections. A letter
     whose second try ended in doubt as well stays for a person. Return how many were queued.
     """
     doubts = sa.select(sa.func.count()).where(
         attempts.c.letter == letters.c.id, attempts.c.verdict == IN_DOUBT
     )
     once = sa.select(letters.c.id).where(letters.c.state == State.IN_DOUBT, doubts.scalar_subquery() < 2)
+    if is_shared(connection):
+        last = sa.and_(attempts.c.letter == letters.c.id, attempts.c.n == letters.c.attempts)
+        over = sa.or_(
+            attempts.c.phase.is_not(None),
+            runs.c.ended_at.is_not(None),
+            runs.c.seen_at < now_us - CONNECTIONS_LAST_US,
+        )
+        owner = sa.select(runs.c.id).join(attempts, attempts.c.run == runs.c.id).where(last, over)
+        once = once.where(owner.exists())
     ids = list(connection.execute(once).scalars())
     return settle_as_unsent(connection, ids, why='retry.in_doubt = "resend"', now_us=now_us)
 

@@ -140,8 +140,8 @@ class PostgresSchema:
             creator=lambda: self._connect(manners),
             use_native_hstore=False,
             execution_options={"preserve_rowcount": True},  # of INSERT ... ON CONFLICT as well
-            pool_size=2,
-            max_overflow=4,
+            pool_size=4,  # the journal, who asks, who gives signs of life
+            max_overflow=2,
         )
         monotonic = self.server.clock.monotonic
 
@@ -164,11 +164,16 @@ class PostgresSchema:
 
         return engine
 
-    def _connect(self, manners: dict[str, str]) -> Any:
+    def words(self) -> dict[str, str]:
+        """Return what libpq is told to reach the server, the password included."""
         secret = self.server.password()
         words = WIRE | {"application_name": f"campaign {self.schema}"} | self.server.address.words()
         if secret is not None:
             words["password"] = secret.reveal()
+        return words
+
+    def _connect(self, manners: dict[str, str]) -> Any:
+        words = self.words()
         connection = self._driver.connect(autocommit=True, **words)
         try:
             self._set_up(connection, SESSION | manners)

@@ -15,10 +15,10 @@ import sqlalchemy as sa
 
 from pipeline.clock import from_us
 from pipeline.delivery.letter import Letter, State
-from pipeline.store.dialect import Prepared, as_rows, is_shared, rows_of
-from pipeline.store.host import this_host
+from pipeline.store.dialect import Prepared, alone, as_rows, is_shared, rows_of
+from pipeline.store.hosts import dead_runs
 from pipeline.store.operator import IN_DOUBT
-from pipeline.store.tables import attempts, bundles, contents, events, letters, runs, tallies, withheld
+from pipeline.store.tables import attempts, bundles, contents, events, letters, tallies, withheld
 
 FROZEN_AT_ONCE = 4_000_000  # octets of messages tried before; there may be files in each
 WAITING = (State.PLANNED, State.QUEUED)
@@ -39,30 +39,33 @@ class Place:
 def recover(connection: sa.Connection, *, now_us: int, run: int | None = None) -> int:
     """Put letters whose permitted attempt nobody will finish in doubt; return how many attempts that were.
 
-    Call it while the campaign's lock is held and before the first permission: then every open attempt of this
-    host has a dead owner; those of other hosts are theirs. With ``run``, that run's, whose processes have
-    ended. Whatever was decided about such a letter meanwhile (cancelled, its row removed and brought back),
-    it may have been accepted, so it is in doubt.
+    Call it while the campaign's lock is held and before the first permission: then every open attempt has a
+    dead owner. Where several hosts may send the lock is this host's only, and those of dead runs are meant;
+    with ``run``, that run's, whose processes have ended. Whatever was decided about such a letter meanwhile
+    (cancelled, its row removed and brought back), it may have been accepted, so it is in doubt.
     """
     is_open = attempts.c.ended_at.is_(None)
     query = sa.select(attempts.c.letter, attempts.c.n).where(is_open)
     if run is not None:
         query = query.where(attempts.c.run == run)
     elif is_shared(connection):
-        query = query.where(attempts.c.run.in_(sa.select(runs.c.id).where(runs.c.host == this_host())))
-    left = connection.execute(query).all()
-    for letter, n in left:
-        connection.execute(
+        query = query.where(attempts.c.run.in_(dead_runs(now_us)))
+    found = 0
+    for letter, n in sorted(connection.execute(query).all()):
+        closing = (
             sa.update(attempts)
-            .where(attempts.c.letter == letter, attempts.c.n == n)
+            .where(attempts.c.letter == letter, attempts.c.n == n, is_open)
             .values(ended_at=now_us, verdict=IN_DOUBT, text=HOST_GONE)
         )
+        if not connection.execute(closing).rowcount:
+            continue  # its owner was alive after all, and has just written what came of it
+        found += 1
         connection.execute(
             sa.update(letters)
             .where(letters.c.id == letter, letters.c.state != State.SENT)
             .values(state=State.IN_DOUBT, why=HOST_GONE, due_at=None, ended_at=None)
         )
-    return len(left)
+    return found
 
 
 def release(
@@ -78,10 +81,11 @@ def release(
     chosen = chosen.order_by(letters.c.line, letters.c.id)
     if most is not None:
         chosen = chosen.limit(max(most, 0))
+    alone(connection, "release")  # or two hosts would wait for each other, letter by letter
+    # The state is asked for once more: what another host has released meanwhile may have been sent by now.
+    still = sa.and_(letters.c.id.in_(chosen.scalar_subquery()), letters.c.state == State.PLANNED)
     done = connection.execute(
-        sa.update(letters)
-        .where(letters.c.id.in_(chosen.scalar_subquery()))
-        .values(state=State.QUEUED, released_at=now_us, due_at=now_us)
+        sa.update(letters).where(still).values(state=State.QUEUED, released_at=now_us, due_at=now_us)
     )
     return done.rowcount
 
@@ -105,11 +109,13 @@ def read_due(
     most: int,
     only: Collection[str] | None = None,
     share: tuple[int, int] = (0, 1),
+    batch: int | None = None,
 ) -> list[tuple[Place, Letter]]:
     """Return up to ``most`` letters that are due, behind a place in the queue, in order; none: there are no
     more. Of messages that were tried before, so many as are not too large together.
 
     ``share`` (which, of how many) leaves to other processes what is theirs: letters are shared out by number.
+    With ``batch``, only those of that batch, and without those another host has been permitted.
     """
     found: list[tuple[Place, Letter]] = []
     which, of = share
@@ -123,7 +129,13 @@ def read_due(
     if only is not None:
         asked["p_only"] = as_rows((key,) for key in only)
     # Two questions and not one: for each of them the index leads straight to the place, without a search.
-    for question in _DUE if only is None else _DUE_ONLY:
+    questions = _DUE
+    if batch is not None:
+        asked["p_batch"] = batch
+        questions = _DUE_BATCH
+    elif only is not None:
+        questions = _DUE_ONLY
+    for question in questions:
         rows = question.run(connection, **asked, p_most=most - len(found))
         enough = _bounded(rows)
         frozen = _frozen(connection, enough)
@@ -206,7 +218,7 @@ def _of_letters() -> sa.Select[Any]:
     ).outerjoin(contents, contents.c.letter == letters.c.id)
 
 
-def _due(*, only: bool) -> tuple[Prepared, Prepared]:
+def _due(*, only: bool = False, batch: bool = False) -> tuple[Prepared, Prepared]:
     """Return the questions for letters due at the time of a place, behind it, and for those due later."""
     query = (
         _of_letters()
@@ -218,6 +230,9 @@ def _due(*, only: bool) -> tuple[Prepared, Prepared]:
     if only:
         wanted = sa.select(rows_of("p_only", {"key": sa.Text()}).c.key)
         query = query.where(sa.or_(letters.c.recipient.in_(wanted), letters.c.signatory.in_(wanted)))
+    if batch:
+        is_open = sa.exists().where(attempts.c.letter == letters.c.id, attempts.c.ended_at.is_(None))
+        query = query.where(letters.c.batch == sa.bindparam("p_batch"), ~is_open)
     due: sa.BindParameter[int] = sa.bindparam("p_due")
     return (
         Prepared(query.where(letters.c.due_at == due, letters.c.id > sa.bindparam("p_letter"))),
@@ -225,7 +240,7 @@ def _due(*, only: bool) -> tuple[Prepared, Prepared]:
     )
 
 
-_DUE, _DUE_ONLY = _due(only=False), _due(only=True)
+_DUE, _DUE_ONLY, _DUE_BATCH = _due(), _due(only=True), _due(batch=True)
 _START, _SIZE, _BUNDLE = -4, -3, -2  # where they stand in a row of `_due`
 _PACKED = Prepared(sa.select(bundles.c.packed).where(bundles.c.id == sa.bindparam("bundle")))
 

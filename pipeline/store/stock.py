@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from typing import Protocol, TypeVar
 
 from pipeline.clock import Clock, from_us, to_us
 from pipeline.delivery.letter import Letter, State
 from pipeline.delivery.rules import Claim, Refusal
 from pipeline.store import history, ledger, operator, queue, shared
 from pipeline.store.database import Database
-from pipeline.store.journal import Journal
 
 WORD_EVERY_S = 0.5
+
+
+T = TypeVar("T")
+
+
+class Asking(Protocol):
+    """The journal's thread."""
+
+    async def call(self, job: Callable[[], T]) -> T:
+        """Run a job between commits."""
+
+    async def flush(self) -> object:
+        """Wait until all is committed."""
 
 
 class StoreStock:
@@ -22,7 +35,7 @@ class StoreStock:
         self,
         campaign: Database,
         common: Database,
-        journal: Journal,
+        journal: Asking,
         *,
         clock: Clock,
         only: Collection[str] | None = None,

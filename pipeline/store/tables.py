@@ -50,6 +50,19 @@ runs = sa.Table(
     sa.Column("failed", sa.Integer, nullable=False, default=0),
     sa.Column("deferred", sa.Integer, nullable=False, default=0),
     sa.Column("exit", sa.Integer),
+    # Where several hosts send: by what name people know this one, and when it last said that it is alive.
+    sa.Column("name", sa.Text, nullable=False, server_default=""),
+    sa.Column("seen_at", Moment),  # NULL: one host only, whose lock says who is alive
+)
+
+batches = sa.Table(
+    "batches",  # letters that one host takes together, where there are several; gone once they are settled
+    CAMPAIGN,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("lane", sa.Text, nullable=False),  # a domain that has its own limit; "" holds all others
+    sa.Column("run", Id, sa.ForeignKey("runs.id")),  # who has it in hand; NULL: nobody
+    sa.Column("made_at", Moment, nullable=False),
+    sa.Column("taken_at", Moment),
 )
 
 letters = sa.Table(
@@ -84,11 +97,23 @@ letters = sa.Table(
     sa.Column("released_at", Moment),
     sa.Column("ended_at", Moment),  # when it left the queue
     sa.Column("thread", sa.Text, nullable=False, server_default=sa.text("''")),  # JSON; "": a first letter
+    sa.Column("batch", Id),  # where several hosts send: with which others it goes; NULL: not handed out
     sa.UniqueConstraint("campaign", "round", "signatory", "recipient", name="letters_identity"),
 )
 # The queue in its order, and the counts. A partial index would be passed over: SQLite does not see that
 # `state = ?` implies it.
 sa.Index("letters_queue", letters.c.state, letters.c.due_at, letters.c.id)
+# Batches are for several hosts, and those share a PostgreSQL.
+_queued = letters.c.state == sa.literal_column("'queued'")
+sa.Index("letters_batch", letters.c.batch, postgresql_where=_queued & letters.c.batch.is_not(None)).ddl_if(
+    dialect="postgresql"
+)
+sa.Index(
+    "letters_loose",
+    letters.c.due_at,
+    letters.c.id,
+    postgresql_where=_queued & letters.c.batch.is_(None),
+).ddl_if(dialect="postgresql")
 
 tallies = sa.Table(
     "tallies",  # letters by state, so that nobody has to count a million; kept as `tallying.py` says

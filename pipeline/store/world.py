@@ -12,6 +12,7 @@ resume`). Of a server the folder itself remembers that (`sighting.py`).
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Mapping
@@ -29,8 +30,9 @@ from pipeline.errors import StoreUnwritable, Unusable
 from pipeline.store import migrations, shared, tallying
 from pipeline.store.address import SHARED_SCHEMA, campaign_schema
 from pipeline.store.database import Database, Medium
-from pipeline.store.dialect import has_schema
+from pipeline.store.dialect import alone, has_schema
 from pipeline.store.host import this_host
+from pipeline.store.hosts import host_name
 from pipeline.store.operator import read_meta, write_meta
 from pipeline.store.shared import Sighting
 from pipeline.store.sighting import FILE as SERVER_FILE
@@ -65,6 +67,11 @@ class World:
     store_id: str
     secret: bytes
     key: str  # the campaign's
+
+    @property
+    def several(self) -> bool:
+        """Whether other hosts may send from this store too."""
+        return self.campaign.is_server
 
     @property
     def lock_path(self) -> Path:
@@ -146,6 +153,8 @@ def _identify(connection: sa.Connection, key: str, dice: Dice) -> tuple[str, byt
     known = read_meta(connection, "campaign")
     if known and known != key and _has_letters(connection):
         raise _other_key(key, known)
+    if not read_meta(connection, "secret"):
+        alone(connection, "identity")  # hosts that open a new store at once get one and the same
     for name, size in (("store_id", 16), ("secret", 32)):
         if not read_meta(connection, name):
             write_meta(connection, name, dice.token(size).hex())
@@ -361,9 +370,11 @@ def begin_run(world: World, *, command: str, relay: str, limits: str, clock: Clo
         done = connection.execute(
             sa.insert(runs).values(
                 command=command,
-                host=this_host(),
+                host=_seat(world),
                 user=_user(),
                 pid=os.getpid(),
+                name=host_name(),
+                seen_at=to_us(clock.now()) if world.several else None,
                 relay=relay,
                 limits=limits,
                 started_at=to_us(clock.now()),
@@ -375,6 +386,22 @@ def begin_run(world: World, *, command: str, relay: str, limits: str, clock: Clo
         key = done.inserted_primary_key
         assert key is not None
         return int(key[0])
+
+
+def bury_earlier_runs(connection: sa.Connection, world: World, *, now_us: int) -> None:
+    """Write down that this host's earlier runs are over; call it with the lock held, which all of them had
+    until their end."""
+    if world.several:
+        ours = sa.and_(runs.c.host == _seat(world), runs.c.ended_at.is_(None))
+        connection.execute(sa.update(runs).where(ours).values(ended_at=now_us))
+
+
+def _seat(world: World) -> str:
+    """Return a mark of whoever shares the run lock: this machine, or, at a server, who sends from there under
+    one lock."""
+    if not world.several:
+        return this_host()
+    return hashlib.sha256(f"{this_host()} {world.lock_path}".encode()).hexdigest()[:16]
 
 
 def end_run(

@@ -20,7 +20,7 @@ from pipeline.mail.response import Response, response
 from pipeline.recipients.pairing import Pair
 from pipeline.recipients.rows import read_recipients
 from pipeline.store import fence, history, operator, planning, queue, tables
-from pipeline.store.world import World, WorldName, begin_run, open_world
+from pipeline.store.world import World, WorldName, begin_run, bury_earlier_runs, open_world
 from tests.clocks import START, FakeClock, LoadedDice
 from tests.postgres import a_place
 
@@ -179,6 +179,7 @@ class Bench:
     def recover(self) -> int:
         """Do what the next run does first after this one has died."""
         with self.world.campaign.writing() as connection:
+            bury_earlier_runs(connection, self.world, now_us=self.now_us)
             return queue.recover(connection, now_us=self.now_us)
 
     def cancel(self, *ids: int, why: str = "") -> int:
