@@ -120,6 +120,7 @@ def _settings(place: Place) -> dict[str, str]:
         "campaign.attachments": json.dumps(one.attachments),
         "campaign.expires": one.expires.isoformat() if one.expires else "",
         "campaign.timezone": str(one.timezone),
+        "campaign.approval": str(one.approval),
         "recipients": f"{one.recipients_file} {one.encoding} {one.delimiter}",
         "relay.url": one.relay.account,
         "signatories": str(one.signing),

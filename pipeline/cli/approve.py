@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.letters.drafts import DraftFolder
     from pipeline.letters.manifest import DraftLine
     from pipeline.store.approvals import Approval
+    from pipeline.store.database import Connection
     from pipeline.store.world import World
 
 LONGEST_NAME = 200
@@ -87,6 +88,7 @@ def _approve_letters(place: Place, voice: Voice, name: str, wanted: str) -> None
         drafts = drafts_of(world)
         sha256 = _manifest(drafts, world, wanted)
         with world.campaign.writing() as connection:
+            _refuse_while_others_send(place, world, connection)
             try:
                 done, languages = approvals.approve(
                     connection,
@@ -106,6 +108,7 @@ def _approve_letters(place: Place, voice: Voice, name: str, wanted: str) -> None
                 raise Unusable(
                     "no draft is of a letter that still waits", "`campaign render` writes those that do"
                 )
+            _refuse_while_others_send(place, world, connection)  # that was not done in a moment
     if voice.json:
         out_json(
             {
@@ -120,6 +123,24 @@ def _approve_letters(place: Place, voice: Voice, name: str, wanted: str) -> None
         )
     elif voice.level >= 0:
         _tell(done, languages, world)
+
+
+def _refuse_while_others_send(place: Place, world: World, connection: Connection) -> None:
+    """Raise Unusable where another host sends: it would go on with what held when it began. Call it with the
+    lock held."""
+    from pipeline.clock import to_us
+    from pipeline.store.hosts import others_alive
+    from pipeline.store.world import bury_earlier_runs
+
+    if not world.several:
+        return
+    now_us = to_us(place.clock.now())
+    bury_earlier_runs(connection, world, now_us=now_us)
+    if others := others_alive(connection, None, now_us=now_us):
+        raise Unusable(
+            f"other hosts send this campaign now: {', '.join(others)}; no approval was changed",
+            "`campaign pause` stops them; approve, then `campaign resume`, and start them again",
+        )
 
 
 def _tell(done: Approval, languages: Counter[str], world: World) -> None:
@@ -195,6 +216,7 @@ def _withdraw(place: Place, voice: Voice, name: str) -> None:
         RunLock(world.lock_path, since=place.local_now),
         world.campaign.writing() as connection,
     ):
+        _refuse_while_others_send(place, world, connection)
         number = approvals.withdraw(connection, by=name, now_us=to_us(now))
     if voice.json:
         out_json({"schema": SCHEMA, "world": str(world.name), "by": name, "withdrawn": number})

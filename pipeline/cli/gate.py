@@ -7,7 +7,8 @@ again. Where nobody has approved anything and nothing has to be approved, the ga
 into the store.
 
 Limits: a draft that somebody altered is found here before a `send`, and by a `run` only when its letter's
-turn has come; either way nothing of it leaves.
+turn has come; either way nothing of it leaves. Drafts lie on the host that rendered them: another one that
+sends from the same store and has not got them is refused, before it touches a letter.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pipeline.delivery.approved import ApprovedComposer
 from pipeline.delivery.compose import Composer
 from pipeline.delivery.letter import NOT_APPROVED, Approved, Letter
 from pipeline.delivery.parcel import Unfit
+from pipeline.errors import Unusable
 from pipeline.letters.drafts import FOLDER, DraftFolder, NotTheDraft
 from pipeline.letters.origins import Files, Origins, differences, marks
 from pipeline.store import approvals, followups, queue
@@ -139,11 +141,35 @@ def hold_followups(place: Place, connection: Connection) -> None:
     approvals.withhold(connection, [Withheld(letter, why) for letter, why in found.items()])
 
 
+def refuse_without_drafts(place: Place, world: World) -> None:
+    """Raise Unusable where several hosts may send, and approved drafts are not on this one.
+
+    What this host cannot send another one can: the letters are left as they are.
+    """
+    if not world.several:
+        return
+    drafts, whole, missing = drafts_of(world), 0, 0
+    with world.campaign.reading() as connection:
+        if not is_closed(place, connection):
+            return
+        for file in approvals.waiting_drafts(connection):
+            whole += 1
+            missing += not drafts.has(file)
+    if missing:
+        raise Unusable(
+            f"of {whole} approved drafts that wait, {missing} {'is' if missing == 1 else 'are'} not on this "
+            "host: its letters are left to the host that rendered them",
+            f"copy {drafts.folder} from there to send from here as well; where they are lost,\n"
+            "`campaign render` writes them, `campaign approve --by NAME` lets them go",
+        )
+
+
 def keep_back(place: Place, world: World, composer: Composer, *, verify: bool) -> bool:
     """Find the letters that may not go, and withhold them. Call it with the lock held, before a release.
 
-    Return whether letters have to be approved.
+    Return whether letters have to be approved. Raises Unusable as `refuse_without_drafts` says.
     """
+    refuse_without_drafts(place, world)
     with world.campaign.writing() as connection:
         approvals.forget_withheld(connection)
         hold_followups(place, connection)

@@ -80,6 +80,10 @@ class DraftFolder:
             raise NotTheDraft(f"its draft {file} was altered")
         return content
 
+    def has(self, file: str) -> bool:
+        """Say whether a draft lies here; whose bytes it has `read` finds out."""
+        return os.path.lexists(self.folder / file)
+
     def letters(self) -> Iterator[DraftLine]:
         """Yield the manifest's letters; none where there is no manifest.
 

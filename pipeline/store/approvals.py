@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -22,8 +22,9 @@ from pipeline.clock import from_us, to_us
 from pipeline.delivery.letter import NOT_APPROVED, Approved, State
 from pipeline.letters.manifest import DraftLine
 from pipeline.letters.origins import Origins
+from pipeline.store.dialect import alone
 from pipeline.store.operator import log
-from pipeline.store.queue import WAITING
+from pipeline.store.queue import RELEASE, WAITING
 from pipeline.store.tables import approvals, approved, letters, origins, withheld
 
 BATCH = 500
@@ -165,6 +166,16 @@ def of_letters(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Appro
     return {row.letter: _approved_from(row) for row in connection.execute(query)}
 
 
+def waiting_drafts(connection: sa.Connection) -> Iterator[str]:
+    """Yield where the drafts lie of approved letters that wait and were never permitted."""
+    query = sa.select(approved.c.letter, approved.c.file).join(letters, letters.c.id == approved.c.letter)
+    query = query.where(letters.c.state.in_([str(state) for state in WAITING]), letters.c.attempts == 0)
+    query, last = query.order_by(approved.c.letter).limit(BATCH), 0
+    while rows := connection.execute(query.where(approved.c.letter > last)).all():
+        last = rows[-1].letter
+        yield from (row.file for row in rows)
+
+
 def approval(connection: sa.Connection, number: int) -> Approval | None:
     """Return an approval, whether or not it was withdrawn."""
     row = connection.execute(sa.select(approvals).where(approvals.c.id == number)).first()
@@ -182,12 +193,14 @@ def is_approved_file(connection: sa.Connection, letter: int, file: str) -> bool:
 
 def forget_withheld(connection: sa.Connection) -> None:
     """Withhold nothing any longer."""
+    alone(connection, RELEASE)
     if connection.execute(sa.select(withheld.c.letter).limit(1)).first() is not None:
         connection.execute(sa.delete(withheld))
 
 
 def withhold(connection: sa.Connection, found: Sequence[Withheld]) -> None:
     """Withhold further letters; those that were queued, and never permitted, are planned again."""
+    alone(connection, RELEASE)  # or a host that releases at this moment might not see them
     for start in range(0, len(found), BATCH):
         batch = found[start : start + BATCH]
         ids = [one.letter for one in batch]

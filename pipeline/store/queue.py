@@ -23,6 +23,7 @@ from pipeline.store.tables import attempts, bundles, contents, events, letters, 
 FROZEN_AT_ONCE = 4_000_000  # octets of messages tried before; there may be files in each
 WAITING = (State.PLANNED, State.QUEUED)
 HOST_GONE = "the program ended between permission and answer"
+RELEASE = "release"  # what one host does at a time: to release, and to find what may not be
 
 
 _WITHHELD = sa.exists().where(withheld.c.letter == letters.c.id)
@@ -81,7 +82,7 @@ def release(
     chosen = chosen.order_by(letters.c.line, letters.c.id)
     if most is not None:
         chosen = chosen.limit(max(most, 0))
-    alone(connection, "release")  # or two hosts would wait for each other, letter by letter
+    alone(connection, RELEASE)  # or two hosts would wait for each other, letter by letter
     # The state is asked for once more: what another host has released meanwhile may have been sent by now.
     still = sa.and_(letters.c.id.in_(chosen.scalar_subquery()), letters.c.state == State.PLANNED)
     done = connection.execute(

@@ -7,6 +7,7 @@ own list (`tests/counting_relay.py`), not what a host believes.
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -177,6 +178,33 @@ def test_a_folder_that_differs_is_refused_while_others_send(cluster: Cluster, tm
         assert "this folder is not the one that mail0 sends from" in said
         assert "templates/letter.en.md" in said
         assert hosts.taken(other) == []
+
+
+def test_a_host_without_the_approved_drafts_leaves_the_letters_alone(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """It is refused and says where they are; while another sends nobody changes approvals; with a copy of the
+    drafts it sends as well."""
+    with running(cluster, tmp_path, letters=600, number=2, delay=DELAY_S) as hosts:
+        one, other = hosts.hosts
+        one.ask("render")
+        assert "600 letters approved" in one.ask("approve", "--by", "R. B.")
+        other.start()
+        assert other.end() == 2
+        said = (other.folder / "stderr").read_text()
+        assert "of 600 approved drafts that wait, 600 are not on this host" in said
+        assert hosts.store("SELECT count(*) FROM withheld") == [(0,)]
+        one.start()
+        hosts.wait_for(20, one)
+        assert "other hosts send this campaign now: mail0" in other.ask(
+            "approve", "--by", "R. B.", "--withdraw"
+        )
+        drafts = Path(".campaign", "drafts")
+        shutil.copytree(one.folder / drafts, other.folder / drafts)
+        other.start()
+        end_all(hosts)
+        account_for(hosts, doubts=0)
+        assert hosts.taken(other)
 
 
 def test_limits_hold_over_all_hosts(cluster: Cluster, tmp_path: Path) -> None:
