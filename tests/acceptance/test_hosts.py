@@ -211,7 +211,7 @@ def test_limits_hold_over_all_hosts(cluster: Cluster, tmp_path: Path) -> None:
     """Three hosts under "300/s", a domain under "100/s": never more in any second, and little less."""
     limits = '[limits]\nrelay = "300/s"\n[limits.domain]\n"slow.example" = "100/s"\n'
     domains = ("slow.example", "office.example", "ministry.example")
-    with running(cluster, tmp_path, letters=6_000, limits=limits, domains=domains, connections=4) as hosts:
+    with running(cluster, tmp_path, letters=4_500, limits=limits, domains=domains, connections=4) as hosts:
         start_all(hosts)
         end_all(hosts)
         account_for(hosts, doubts=0)
