@@ -9,7 +9,8 @@ while the letters are written anew. The manifest is put in its place by one rena
 written; one that is killed before leaves the old one, and files that the next time takes away.
 
 Contract: `DraftFolder` alone knows where things lie; what it reads is bounded by the size that was expected,
-is a regular file below the folder, and is trusted only by its hash.
+is a regular file below the folder, and is trusted only by its hash. It writes through no link, and takes
+away nothing but files that are named as drafts are, in folders of its own.
 
 Limits: a power cut within seconds may tear a draft that the manifest names; its hash says so, and nothing of
 it is approved or sent.
@@ -34,6 +35,7 @@ from pipeline.letters.manifest import (
     end_line,
     file_name,
     heading_line,
+    is_draft_name,
     letter_line,
     read_manifest,
 )
@@ -139,7 +141,8 @@ class DraftFolder:
         """Take away what the manifest does not name; ``is_kept`` (a letter's number, a file) may keep it."""
         current, folder = self.letters(), ""
         line = next(current, None)
-        for directory in sorted(path for path in self.folder.glob("[0-9]*") if path.is_dir()):
+        own = (path for path in self.folder.glob("[0-9]*") if path.is_dir() and not path.is_symlink())
+        for directory in sorted(own):
             folder, named = directory.name, set[str]()
             while line is not None and line.file.partition("/")[0] <= folder:
                 named.add(line.file)
@@ -147,7 +150,9 @@ class DraftFolder:
             for path in directory.iterdir():
                 file = f"{folder}/{path.name}"
                 number = path.name.partition("-")[0]
-                if file not in named and not (number.isdigit() and is_kept(int(number), file)):
+                if not is_draft_name(file):  # somebody else's
+                    continue
+                if file not in named and not is_kept(int(number), file):
                     with suppress(OSError):
                         path.unlink()
             with suppress(OSError):
@@ -181,7 +186,12 @@ class ManifestWriter:
     def _put(self, file: str, content: bytes) -> None:
         directory = file.partition("/")[0]
         if directory not in self._made:
-            (self._folder / directory).mkdir(mode=0o700, exist_ok=True)
+            folder = self._folder / directory
+            folder.mkdir(mode=0o700, exist_ok=True)
+            if folder.is_symlink():
+                raise Unusable(
+                    f"{folder} is a link", "drafts are written into folders of their own: remove it"
+                )
             self._made = {directory}
         with os.fdopen(os.open(self._folder / file, _NEW, 0o600), "wb") as stream:
             stream.write(content)

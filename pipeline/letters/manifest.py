@@ -27,6 +27,7 @@ from pipeline.letters.origins import Origins
 SCHEMA = 1
 LONGEST_LINE = 1 << 20  # characters
 _FILE = re.compile(r"[0-9]{4,}/[A-Za-z0-9@._+-]{1,160}\.eml")
+_DRAFT = re.compile(r"[0-9]{4,}/[0-9]{6,}-[A-Za-z0-9@._-]{1,100}-[0-9a-f]{8}\.eml")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -149,6 +150,11 @@ def file_name(letter: int, language: str, address: str, sha256: str) -> str:
         c if c.isascii() and (c.isalnum() or c in "@.-_") else "_" for c in f"{language}-{address}"
     )
     return f"{letter // 1000:04d}/{letter:06d}-{plain[:100]}-{sha256[:8]}.eml"
+
+
+def is_draft_name(file: str) -> bool:
+    """Say whether a file below the folder of drafts has a name as `file_name` gives it."""
+    return _DRAFT.fullmatch(file) is not None
 
 
 def _document(text: str, number: int) -> dict[str, Any]:

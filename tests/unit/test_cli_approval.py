@@ -525,3 +525,22 @@ def test_of_two_letters_to_one_office_it_is_told_whose_has_changed(campaign: Com
     assert "not sent to ada@office.example of tom@home.example: changed since" in said.err
     assert "mia@home.example" not in said.err
     assert " of Tom to ada@office.example: " in campaign("diff").out
+
+
+def test_render_takes_away_nothing_that_is_no_draft(campaign: CommandLine) -> None:
+    """Neither a file that somebody laid there, nor one behind a link; and it writes through no link."""
+    drafts, elsewhere = campaign.folder / ".campaign/drafts/sandbox", campaign.folder / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "passwd").write_text("mine")
+    (elsewhere / "000009-en-old@office.example-0123abcd.eml").write_text("mine too")
+    campaign("render")
+    (drafts / "0000/notes.txt").write_text("read on Monday")
+    (drafts / "0007").symlink_to(elsewhere)
+    assert campaign("render").code == 0
+    assert (drafts / "0000/notes.txt").exists()
+    assert len(list(elsewhere.iterdir())) == 2
+    shutil.rmtree(drafts / "0000")
+    (drafts / "0000").symlink_to(elsewhere)
+    said = campaign("render", "--all")
+    assert (said.code, "is a link" in said.err) == (2, True)
+    assert len(list(elsewhere.iterdir())) == 2
