@@ -259,16 +259,13 @@ class BatchStock(StoreStock):
 
     async def _take_one(self, claims: Sequence[Claim], asked: AskedAhead) -> Refusal | None:
         paced = sorted((claim for claim in claims if isinstance(claim.limit, Pace)), key=_name)
-        opens = []
         for claim in paced:
             if self._bookings.lacks(claim):
                 booking = self._book(claim)
                 if self._bookings.is_out(claim):
                     await booking
-            opens.append(Refusal(claim, self._bookings.opens_us(claim)))
-        closed = [refusal for refusal in opens if refusal.opens_us > self._now()]
-        if closed:
-            return max(closed, key=lambda refusal: refusal.opens_us)
+        if (refusal := self._bookings.refusal(paced)) is not None:
+            return refusal
         counted = [claim for claim in claims if not isinstance(claim.limit, Pace)]
         if counted and not asked.had_room(counted):
             (refusal,) = await super().take([counted])

@@ -15,13 +15,13 @@ Limits: hosts must be given the same pace (`cli/alike.py` sees to that). Postgre
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
 from pipeline.clock import SECOND_US
 from pipeline.delivery.limits import Pace
-from pipeline.delivery.rules import Claim
+from pipeline.delivery.rules import Claim, Refusal
 from pipeline.store.database import Database
 from pipeline.store.dialect import insert
 from pipeline.store.tables import paces
@@ -71,6 +71,19 @@ class Bookings:
         """Return when the next letter may leave; not after now: at once."""
         slots = self._slots[claim.name]
         return slots[0] if slots else max(self._full_until.get(claim.name, 0), self._now_us() + 1)
+
+    def refusal(self, claims: Sequence[Claim]) -> Refusal | None:
+        """Return which of the paces is closed now, and until when: the one that opens last; None: none is.
+
+        Where nothing is booked a pace is closed, also when the time has passed until which it was full.
+        """
+        now_us = self._now_us()
+        closed = [
+            Refusal(claim, opens_us)
+            for claim in claims
+            if (opens_us := self.opens_us(claim)) > now_us or self.is_out(claim)
+        ]
+        return max(closed, key=lambda refusal: refusal.opens_us, default=None)
 
     def use(self, claim: Claim) -> None:
         """Use the slot that `opens_us` said is open."""
@@ -122,4 +135,8 @@ _BOOK = (
     .values(free_at=_start + _gap * _want)
     .returning(paces.c.free_at)
 )
-_WAIT = sa.select(paces.c.free_at - HORIZON_US - _clock.c.now_us).where(paces.c.name == _name)
+_WAIT = (
+    sa.select(paces.c.free_at - HORIZON_US - _clock.c.now_us)
+    .select_from(paces.join(_clock, sa.true()))
+    .where(paces.c.name == _name)
+)
