@@ -268,6 +268,8 @@ class _Player:
 
     async def _flush(self) -> None:
         packet, self._packet = self._packet, b""
+        if packet and self._relay.sending is not None:
+            await self._relay.sending.fed()
         try:
             for piece in [packet[i : i + 1] for i in range(len(packet))] if self._slowly else [packet]:
                 if piece:

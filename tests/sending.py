@@ -42,6 +42,7 @@ from tests.clocks import FakeClock, LoadedDice
 from tests.postgres import a_place
 
 CAMPAIGN = "mayday"
+TURNS = 20_000  # of the event loop that a relay waits for a client, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +228,16 @@ class Sending:
     def _take_out(self, letter: Letter, state: State, why: str) -> None:
         with self.world.campaign.writing() as connection:
             queue.take_out(connection, [letter.id], state, why=why, now_us=to_us(self.run_clock.now()))
+
+    async def fed(self) -> None:
+        """Let the client make a letter ready, if there is one: the store answers from a thread, and a script
+        says what is chained behind what.
+        """
+        feed = self.run.feed if self.run is not None else None
+        for _ in range(TURNS):
+            if feed is None or feed.stop or feed._ready or feed._exhausted or feed._finished or feed._paced:
+                return
+            await asyncio.sleep(0)
 
     # -- what may happen from outside while it runs
 

@@ -151,7 +151,6 @@ def send_campaign(
 ) -> int:
     """Check, lock, plan, ask, release, send, tell; return the exit code."""
     from pipeline.cli import gate, withheld
-    from pipeline.cli.forwarding import forward_replies
     from pipeline.cli.pacing import relay_words
     from pipeline.cli.preparing import prepare
     from pipeline.cli.sending import Sending, is_paused
@@ -160,6 +159,7 @@ def send_campaign(
     from pipeline.cli.unchanged import look, look_again
     from pipeline.cli.watching import watched
     from pipeline.store.lock import RunLock
+    from pipeline.store.notices import have_notices
 
     found = None if place.has_store else look(place, None, check)  # bad data makes no store
     with opened(place) as world:
@@ -180,6 +180,10 @@ def send_campaign(
                 out(f"{place.settings.name}: sending through {relay_words(place.settings.relay)}")
             summary = sending.go(watched(sending.progress, voice, place.clock))
             _tell(summary, world, voice)
+            if not (place.settings.forward_to or have_notices(world)):
+                return int(summary.exit_code)
+            from pipeline.cli.forwarding import forward_replies  # all that is known of replies: slow to load
+
             return forward_replies(place, world, found.composer, summary, voice) or int(summary.exit_code)
 
 

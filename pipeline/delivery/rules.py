@@ -10,14 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from pipeline.delivery.letter import Letter
 from pipeline.delivery.limits import Limit, Limits, Pace, show_limit
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """One limit that a letter falls under: the row's name in the store, and the words for people."""
 
     name: str
@@ -59,11 +59,8 @@ class Rules:
             out.append(_claim(f"domain {self.relay} {letter.domain}", domain, letter.domain))
         if limits.per_recipient is not None:
             name = name or self.recipient_name(letter.recipient_key)
-            out.append(
-                Claim(
-                    f"recipient {name}", limits.per_recipient, _label("per recipient", limits.per_recipient)
-                )
-            )
+            cap = limits.per_recipient
+            out.append(Claim(f"recipient {name}", cap, _label("per recipient", cap)))
         return tuple(out)
 
     @property

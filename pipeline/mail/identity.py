@@ -14,6 +14,7 @@ mail.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import re
 from functools import lru_cache
@@ -21,6 +22,7 @@ from functools import lru_cache
 MAC_LETTERS = 16  # 80 bits
 SMALLEST_KEY = 16  # octets
 LARGEST_NUMBER = 2**63 - 1
+_BLOCK = 64  # octets of SHA-256
 
 _DIGITS = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS = [first + second for first in _DIGITS for second in _DIGITS]  # what ten bits are in base32
@@ -86,9 +88,16 @@ def _from_base32(digits: str) -> int:
 
 
 def _mac(number: int, key: bytes) -> str:
-    mac = _keyed(key).copy()
-    mac.update(b"letter %d" % number)
-    return base32(mac.digest(), MAC_LETTERS)
+    return base32(keyed_hash(key, b"letter %d" % number), MAC_LETTERS)
+
+
+def keyed_hash(key: bytes, text: bytes) -> bytes:
+    """Return HMAC-SHA256 (RFC 2104); for a key that is used again and again half as long as `hmac` takes."""
+    begun = _begun(key)
+    inner, outer = begun[0].copy(), begun[1].copy()
+    inner.update(text)
+    outer.update(inner.digest())
+    return outer.digest()
 
 
 def base32(octets: bytes, letters: int) -> str:
@@ -99,6 +108,8 @@ def base32(octets: bytes, letters: int) -> str:
 
 
 @lru_cache(maxsize=4)
-def _keyed(key: bytes) -> hmac.HMAC:
-    """Return the HMAC of ``key`` over nothing yet: setting it up costs more than a token."""
-    return hmac.new(key, digestmod="sha256")
+def _begun(key: bytes) -> tuple[hashlib._Hash, hashlib._Hash]:
+    """Return the inner and the outer hash of RFC 2104 2 over the key alone."""
+    block = (hashlib.sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")
+    inner, outer = (hashlib.sha256(bytes(octet ^ pad for octet in block)) for pad in (0x36, 0x5C))
+    return inner, outer

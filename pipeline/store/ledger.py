@@ -12,7 +12,6 @@ count it over windows of different length.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from operator import attrgetter
 
@@ -123,11 +122,10 @@ class _Page:
         self._quotas = {name: limit for name, limit in limits.items() if isinstance(limit, Quota)}
         self._since_us = _since(self._quotas, now_us=now_us)
         self._buckets = _buckets(connection, self._quotas, since_us=self._since_us, now_us=now_us)
-        self._used = {
-            name: quota_used(quota, self._buckets[name], now_us=now_us) if self._buckets[name] else 0
-            for name, quota in self._quotas.items()
-        }
-        self._added: Counter[str] = Counter()
+        self._used = dict.fromkeys(self._quotas, 0)
+        for name, buckets in self._buckets.items():
+            self._used[name] = quota_used(self._quotas[name], buckets, now_us=now_us)
+        self._added: dict[str, int] = {}
         paced = {name: limit for name, limit in limits.items() if isinstance(limit, Pace)}
         stored = _free_at(connection, paced)
         # One that only a clock far ahead can have written is brought near.
@@ -139,24 +137,26 @@ class _Page:
 
     def take(self, claims: Sequence[Claim]) -> Refusal | None:
         """Take one letter's place in all of its limits, or in none."""
-        last: Refusal | None = None
-        for claim in sorted(claims, key=attrgetter("name")):
-            opens_us = self._opens_us(claim)
-            if opens_us > self._now_us and (last is None or opens_us > last.opens_us):
-                last = Refusal(claim, opens_us)
-        if last is None:
+        full = [claim for claim in claims if not self._has_room(claim)]
+        if not full:
             for claim in claims:
                 self._occupy(claim)
-        return last
+            return None
+        full.sort(key=attrgetter("name"))
+        return max((Refusal(claim, self._opens_us(claim)) for claim in full), key=attrgetter("opens_us"))
+
+    def _has_room(self, claim: Claim) -> bool:
+        if isinstance(claim.limit, Pace):
+            return next_slot(self._free_at[claim.name], now_us=self._now_us) <= self._now_us
+        return self._used[claim.name] < claim.limit.count
 
     def _opens_us(self, claim: Claim) -> int:
-        """Return when the limit has room for one letter: now, where it has."""
+        """Return when a limit that is full has room for one letter."""
         name, limit = claim.name, claim.limit
         if isinstance(limit, Pace):
             return next_slot(self._free_at[name], now_us=self._now_us)
-        if self._used[name] < limit.count:
-            return self._now_us
-        standing = (*self._buckets[name], Bucket(_start_of(limit, self._now_us), self._added[name]))
+        added = Bucket(_start_of(limit, self._now_us), self._added.get(name, 0))
+        standing = (*self._buckets.get(name, ()), added)
         return grant_quota(limit, standing, now_us=self._now_us, want=0).opens_us
 
     def _occupy(self, claim: Claim) -> None:
@@ -166,7 +166,7 @@ class _Page:
             self._moved.add(claim.name)
         else:
             self._used[claim.name] += 1
-            self._added[claim.name] += 1
+            self._added[claim.name] = self._added.get(claim.name, 0) + 1
 
     def write(self, connection: sa.Connection) -> bool:
         """Write down what changed, in the order of names; false where another host has changed it meanwhile,
@@ -187,7 +187,7 @@ class _Page:
         """Compare what was read of the limits that change with what is there, and write, in one statement."""
         paces_seen = as_rows((name, self._stored[name]) for name in sorted(self._moved))
         spent_seen = as_rows(
-            (name, sorted([bucket.start_us, bucket.count] for bucket in self._buckets[name]))
+            (name, sorted([bucket.start_us, bucket.count] for bucket in self._buckets.get(name, ())))
             for name in sorted(self._added)
         )
         given = {"paces": paces_seen, "spent": spent_seen, "since": self._since_us}
@@ -211,18 +211,18 @@ def _free_at(connection: sa.Connection, names: Collection[str]) -> dict[str, int
 def _buckets(
     connection: sa.Connection, quotas: Mapping[str, Quota], *, since_us: int, now_us: int
 ) -> dict[str, list[Bucket]]:
-    """Return what counts against each quota.
+    """Return what counts against each quota that has been used.
 
     Buckets of the future stay where they are, so that a clock which comes back to its hour finds them; those
     more than a window ahead, which only a clock far ahead can have written, are moved to now, or they would
     never pass.
     """
-    found: dict[str, list[Bucket]] = {name: [] for name in quotas}
+    found: dict[str, list[Bucket]] = {}
     if not quotas:
         return found
     named = as_rows((name,) for name in quotas)
     for name, start, count in _SPENT.run(connection, named=named, p_since=since_us):
-        found[name].append(Bucket(start, count))
+        found.setdefault(name, []).append(Bucket(start, count))
         if start > now_us + quotas[name].window_s * SECOND_US:
             _bring_near(connection, name, quotas[name], Bucket(start, count), now_us=now_us)
     return found
