@@ -42,7 +42,8 @@ What is in it
 -------------
 timeline.txt                what happened, in the order of time: read this first
 letters/N/letter.json       one letter: its state, every attempt, every answer of the relay with time, code
-                            (RFC 3463) and the relay's queue id where its text has one, every decision
+                            (RFC 3463) and the relay's queue id where its text has one, every decision,
+                            and who approved which bytes, if anybody did
 letters/N/sent.eml          the message, octet for octet as it was handed to the relay; where it was not kept,
                             letter.json has its SHA-256 instead; of a letter that a supporter sent from the
                             own mailbox ("sent_by_a_supporter"), the copy that was recorded

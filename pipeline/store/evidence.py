@@ -24,7 +24,18 @@ from pipeline.clock import from_us
 from pipeline.mail.queueid import queue_id
 from pipeline.mail.response import Response
 from pipeline.store.recording import RECORDED
-from pipeline.store.tables import attempts, contents, events, letters, mails, meta, replies, runs
+from pipeline.store.tables import (
+    approvals,
+    approved,
+    attempts,
+    contents,
+    events,
+    letters,
+    mails,
+    meta,
+    replies,
+    runs,
+)
 from pipeline.store.written import PackedMessages
 
 PAGE = 200  # letters read at once
@@ -106,10 +117,15 @@ def letter_files(connection: sa.Connection, asked: Sequence[int] | None) -> Iter
         tries = _by_letter(connection, _ATTEMPTS, attempts.c.letter, numbers, attempts.c.n)
         decided = _by_letter(connection, sa.select(events), events.c.letter, numbers, events.c.id)
         back = _by_letter(connection, _REPLIES, replies.c.letter, numbers, replies.c.id)
+        agreed = {
+            row.letter: row for row in connection.execute(_APPROVED.where(approved.c.letter.in_(numbers)))
+        }
         for row in page:
-            yield _letter(
+            found = _letter(
                 connection, row, frozen.get(row.id), packed, tries[row.id], decided[row.id], back[row.id]
             )
+            found.document["approved"] = _approval(agreed.get(row.id))
+            yield found
 
 
 def _letter(
@@ -156,6 +172,14 @@ def _letter(
         "replies": [one.id for one in back],
     }
     return LetterFile(row.id, document, message, [_mail(connection, one) for one in back], damaged)
+
+
+def _approval(row: Any) -> Document | None:
+    """Return who approved which bytes of a letter; None where nobody did, or it was withdrawn."""
+    if row is None:
+        return None
+    said = {"at": _moment(row.at), "by": row.by, "manifest": row.manifest}
+    return said | {"sha256": row.sha256, "size": row.size}
 
 
 def _attempt(row: Any) -> Document:
@@ -304,6 +328,14 @@ def _part(at: Any, rank: int, letter: Any, what: str, number: Any, *words: Any) 
 # -- queries
 
 _ATTEMPTS = sa.select(attempts, runs.c.relay).join(runs, runs.c.id == attempts.c.run)
+_APPROVED = sa.select(
+    approved.c.letter,
+    approved.c.sha256,
+    approved.c.size,
+    approvals.c.at,
+    approvals.c.by,
+    approvals.c.manifest,
+).join(approvals, approvals.c.id == approved.c.approval)
 _REPLIES = sa.select(
     *(column for column in replies.c if column is not replies.c.text),
     mails.c.sha256,

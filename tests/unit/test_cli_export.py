@@ -343,3 +343,18 @@ def test_a_letter_that_a_supporter_sent_is_told_as_such(campaign: CommandLine) -
     assert (letter["sent_by_a_supporter"], letter["attempts"], letter["state"]) == (True, [], "sent")
     assert b"in my own words" in found[f"letters/{number:09d}/sent.eml"]
     assert not letter_of(campaign, "1")["sent_by_a_supporter"]
+
+
+def test_who_approved_a_letter_is_told_with_the_bytes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the bytes that went are those."""
+    command = CommandLine(tmp_path / "read", capsys, monkeypatch)
+    command.write()
+    assert command("render").code == 0
+    assert command("approve", "--by", "Ann").code == 0
+    command("send")
+    found = entries(command.folder / export(command, "ada@office.example")["file"])
+    letter = json.loads(found["letters/000000001/letter.json"])
+    assert letter["approved"]["by"] == "Ann"
+    assert letter["approved"]["sha256"] == letter["message"]["sha256"]
