@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,12 +41,17 @@ class ListFile:
     def open(self) -> BinaryIO:
         """Open it anew. Raises Unusable when it cannot be read, or is not the same any more."""
         try:
-            stream = self._path.open("rb")
+            # A pipe that nobody writes to would be waited for without end.
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            stream = os.fdopen(descriptor, "rb")
         except FileNotFoundError:
             raise Unusable(f"there is no {self._name} in {self._root}", self._hint) from None
         except OSError as trouble:
             raise Unusable(f"{self._name} cannot be read: {trouble.strerror}") from None
         found = os.fstat(stream.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            stream.close()
+            raise Unusable(f"{self._name} is no file", "write the list into a file of that name")
         mark = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
         self._seen = self._seen or mark
         if mark != self._seen:

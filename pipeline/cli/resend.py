@@ -39,7 +39,8 @@ def resend(
         operator.resend,
         why=why,
         done="queued again",
-        nothing="no such letter has failed, been cancelled or expired",
+        nothing="no such letter has failed, been cancelled or expired, or it holds the name of somebody who "
+        "signs it no longer",
         json=json,
         quiet=quiet,
         locked=False,

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from pipeline.delivery.letter import State
 from pipeline.delivery.plan import MEMBERS
-from pipeline.store.operator import read_meta, write_meta
+from pipeline.store.operator import WITHOUT_CONSENT, read_meta, write_meta
 from pipeline.store.queue import take_out
 from pipeline.store.tables import letters
 
@@ -44,7 +44,7 @@ def withdraw_left(
     for row in connection.execute(query).all():
         left = set(json.loads(row.row).get(MEMBERS, "").split()) - set(signers[row.signatory])
         if left:
-            why = f"{', '.join(sorted(left))} signs it no longer, and it was written with that name"
+            why = f"{', '.join(sorted(left))} {WITHOUT_CONSENT}"
             moved += take_out(connection, [row.id], State.CANCELLED, why=why, now_us=now_us)
     return moved
 

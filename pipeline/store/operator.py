@@ -16,6 +16,7 @@ from pipeline.store.tables import attempts, events, letters, meta, runs
 IN_DOUBT = "in doubt"  # the verdict of an attempt nobody can know the end of
 CONNECTIONS_LAST_US = 3_600_000_000  # no relay waits longer for the rest of a letter
 RESENDABLE = (State.FAILED, State.CANCELLED, State.EXPIRED)
+WITHOUT_CONSENT = "signs it no longer, and it was written with that name"  # how the reason ends
 
 
 def read_meta(connection: sa.Connection, name: str, default: str = "") -> str:
@@ -123,12 +124,16 @@ def plan_again(connection: sa.Connection, ids: Collection[int], *, now_us: int) 
 
 
 def resend(connection: sa.Connection, ids: Collection[int], *, why: str, now_us: int) -> int:
-    """Queue failed, cancelled or expired letters again, from the start of their schedule."""
+    """Queue failed, cancelled or expired letters again, from the start of their schedule.
+
+    Not those that hold the name of somebody who signs them no longer: nobody's name is used without consent.
+    """
     moved = 0
     for letter in ids:
         change = (
             sa.update(letters)
             .where(letters.c.id == letter, letters.c.state.in_(RESENDABLE))
+            .where(~letters.c.why.endswith(WITHOUT_CONSENT))
             .values(state=State.QUEUED, why="queued again", due_at=now_us, deferrals=0, ended_at=None)
         )
         if connection.execute(change).rowcount:

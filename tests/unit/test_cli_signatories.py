@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import os
 from collections import Counter
 from email.message import EmailMessage
 from pathlib import Path
@@ -324,6 +325,8 @@ def test_a_joint_letter_that_was_put_off_does_not_go_with_the_name_of_who_left(c
     assert states(campaign) == {"cancelled": 1, "sent": 1}
     why = campaign("show", "sandbox-defers@office.example", "--json").json["letters"][0]["why"]
     assert why == "bo@home.example signs it no longer, and it was written with that name"
+    campaign("resend", "sandbox-defers@office.example")
+    assert states(campaign) == {"cancelled": 1, "sent": 1}
 
 
 def test_a_joint_letter_that_never_left_goes_without_who_left(campaign: CommandLine) -> None:
@@ -358,3 +361,13 @@ def test_joint_letters_are_found_by_each_who_signs_and_named_by_their_word(campa
         assert (said.code, "signs a joint letter with others, named us" in said.err) == (2, True)
     assert campaign("send", "--only", "US").code == 0
     assert states(campaign) == {"sent": 2}
+
+
+@pytest.mark.parametrize("name", ["recipients.csv", "signatories.csv"])
+def test_a_pipe_in_place_of_a_list_is_not_waited_for(campaign: CommandLine, name: str) -> None:
+    """Nobody may ever write to it."""
+    (campaign.folder / name).unlink()
+    os.mkfifo(campaign.folder / name)
+    done = campaign("check")
+    assert done.code == 2
+    assert f"{name} is no file" in done.err
