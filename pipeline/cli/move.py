@@ -37,7 +37,9 @@ def move(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Carry the store over to a PostgreSQL: letters, attempts, contents, replies, opt-outs and limits.
+    """Carry the store over to a PostgreSQL server.
+
+    Letters, attempts, contents, replies, opt-outs and limits go along.
 
     May be broken off and run again at any time. The file stays, and never sends again.
     """

@@ -69,8 +69,10 @@ class Outbox:
         head += "".join(f"Delivered-To: {address}\n" for address in envelope.rcpt_tos)
         with self._filing:
             if self._maildir is None:
-                self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._maildir = mailbox.Maildir(self._folder, create=True)
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                for name in ("tmp", "new", "cur"):  # another process may be making them at this moment
+                    (self._folder / name).mkdir(mode=0o700, exist_ok=True)
+                self._maildir = mailbox.Maildir(self._folder, create=False)
             return self._maildir.add(head.encode() + content.replace(b"\r\n", b"\n"))
 
     def _first_time(self, address: str) -> bool:

@@ -181,7 +181,9 @@ def test_status_does_not_list_a_thousand_failures(campaign: CommandLine) -> None
     campaign.write(rows="email,name\n" + rows)
     campaign("send")
     notes = [line for line in campaign("status").out.splitlines() if line.startswith("! failed")]
-    assert (len(notes), notes[-1]) == (11, "! failed: and 2 more")
+    failed = campaign("status", "--json").json["letters"]["failed"]  # ten in a row stop the run: 11 or 12
+    assert failed > 10
+    assert (len(notes), notes[-1]) == (11, f"! failed: and {failed - 10} more")
 
 
 def test_watch_wants_a_terminal(campaign: CommandLine) -> None:
