@@ -12,11 +12,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 class Talk(asyncio.Protocol):
@@ -83,6 +88,23 @@ async def serve(log: Path, delay: float) -> None:
     server = await asyncio.get_running_loop().create_server(lambda: Talk(handle, delay), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
+
+
+@contextmanager
+def counting_relay(log: Path, delay: float = 0.0) -> Iterator[int]:
+    """Run it in a process of its own, every answer ``delay`` seconds late; yields its port."""
+    relay = subprocess.Popen(
+        [sys.executable, "-m", "tests.counting_relay", str(log), "--delay", str(delay)],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert relay.stdout is not None
+    try:
+        yield int(relay.stdout.readline())
+    finally:
+        relay.kill()
+        relay.communicate()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.counting_relay import Taken, taken
+from tests.counting_relay import Taken, counting_relay, taken
 from tests.peers import free_port, wait_until
 from tests.postgres import Cluster
 
@@ -152,16 +152,9 @@ def running(
     ``lines`` are the numbers of those that reach the database over a line which can be cut.
     """
     log = folder / "taken"
-    relay = subprocess.Popen(
-        [sys.executable, "-m", "tests.counting_relay", str(log), "--delay", str(delay)],
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert relay.stdout is not None
-    port = int(relay.stdout.readline())
-    try:
-        with made(
+    with (
+        counting_relay(log, delay) as port,
+        made(
             cluster,
             folder,
             relay=port,
@@ -171,11 +164,9 @@ def running(
             domains=domains,
             lines=lines,
             connections=connections,
-        ) as hosts:
-            yield hosts
-    finally:
-        relay.kill()
-        relay.communicate()
+        ) as hosts,
+    ):
+        yield hosts
 
 
 @contextmanager

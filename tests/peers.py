@@ -76,6 +76,11 @@ def _states(port: int) -> list[str]:
     return states
 
 
+def wait_until_left(port: int) -> None:
+    """Wait until nobody is connected to the server at ``port``."""
+    wait_until(lambda: not {OPEN, HALF_CLOSED} & set(_states(port)), f"port {port} still has a connection")
+
+
 @dataclass(frozen=True, slots=True)
 class Sink:
     """A running smtp-sink. ``folder`` holds one file for each letter it has taken."""
@@ -91,9 +96,7 @@ class Sink:
 
     def wait_quiet(self) -> None:
         """Wait until nobody is connected: then every letter that was handed over has been filed."""
-        wait_until(
-            lambda: not {OPEN, HALF_CLOSED} & set(_states(self.port)), "smtp-sink still has a connection"
-        )
+        wait_until_left(self.port)
 
     def texts(self) -> list[str]:
         """Return every letter as it came, behind smtp-sink's own header lines. Look when it is quiet."""

@@ -49,7 +49,7 @@ class Storm:
     chance: random.Random
     letters: int
     taken: Callable[[], Counter[str]]
-    place_of_letters: Path  # a folder that changes when the relay begins a letter
+    place_of_letters: Path  # a folder or file that changes when the relay has a letter
     quiet: Callable[[], None] = lambda: None  # waits until the relay has done with a killed sender
     kills: int = 0
     mid_send: int = 0  # kills that left a letter's attempt open
