@@ -27,7 +27,7 @@ from bench.relays import Way
 from bench.report import Part, race_lines
 
 NOT_ASKED_FOR = "not asked for"
-FAR_LETTERS, POSTFIX_LETTERS = 1_500, 5_000  # at most, where the relay sets the pace
+FAR_LETTERS, POSTFIX_LETTERS = 3_000, 20_000  # at most, where the relay sets the pace
 OURS = "campaign-limits"  # what the goals speak of: limits on, as quotas; cold
 
 # figure, contender, the other one, measure, and the measure of the other where it is another one

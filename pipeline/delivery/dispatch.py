@@ -179,15 +179,21 @@ class Run:
                 self._live -= 1
 
     async def _connect(self) -> Connection | None:
-        """Open a connection; the first of a run alone, so that a wrong password is tried once. None: over."""
-        if self._opened:
-            return await self._open()
+        """Open a connection; the first of a run alone, so that a wrong password is tried once. None: over.
+
+        Those that waited for the first open theirs side by side.
+        """
         async with self._alone:
-            if self.feed.stop is not None:
-                return None
-            connection = await self._open()
-            self._opened = connection is not None
-            return connection
+            if not self._opened:
+                return await self._open_first()
+        return await self._open()
+
+    async def _open_first(self) -> Connection | None:
+        if self.feed.stop is not None:
+            return None
+        connection = await self._open()
+        self._opened = connection is not None
+        return connection
 
     async def _open(self) -> Connection | None:
         """Open a connection; None when the run is wound up meanwhile: no letter was spoken of yet."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
+import aiosmtplib
 import pytest
 
 from pipeline.delivery import dispatch
@@ -13,8 +14,9 @@ from pipeline.delivery.desk import SendingDesk
 from pipeline.delivery.dispatch import Bench, Opening, Run
 from pipeline.delivery.letter import Letter, Parcel, State
 from pipeline.delivery.parcel import Composed, Packing, Unfit
-from pipeline.delivery.session import Manner
+from pipeline.delivery.session import Ending, Manner, Session
 from pipeline.delivery.supply import Feed, Progress, Stop
+from pipeline.errors import ExitCode
 from tests.clocks import START
 from tests.postgres import BOTH
 
@@ -57,6 +59,39 @@ class SilentRelay:
         finally:
             self.given_up += 1
         raise AssertionError
+
+
+class Idle:
+    """A session that lasts until the feed is over."""
+
+    def __init__(self, feed: EndlessFeed) -> None:
+        self._feed = feed
+
+    async def converse(self, supply: object, desk: object) -> Ending:
+        """Carry nothing."""
+        await self._feed.fill()
+        return Ending.DRAINED
+
+
+class SlowRelay:
+    """Lets the first in, and keeps the others waiting before the greeting until all of them stand there."""
+
+    def __init__(self, feed: EndlessFeed, others: int) -> None:
+        self._feed = feed
+        self._others = others
+        self.at_the_door = 0
+        self._all_there = asyncio.Event()
+
+    async def connect(self, manner: Manner) -> Connection:
+        """Open a connection."""
+        first = self.at_the_door == 0
+        self.at_the_door += 1
+        if self.at_the_door == 1 + self._others:
+            self._all_there.set()
+            self._feed.end(Stop("all came", ExitCode.DONE))
+        if not first:
+            await self._all_there.wait()
+        return Connection(cast("Session", Idle(self._feed)), Offer(), cast("aiosmtplib.SMTP", None))
 
 
 def unsendable(letter: Letter, state: State, why: str) -> None:
@@ -160,6 +195,17 @@ async def test_winding_up_does_not_wait_for_a_relay_that_never_greets() -> None:
     stop = await going
     assert stop is not None
     assert (stop.reason, relay.given_up) == ("interrupted", 1)
+
+
+async def test_behind_the_first_connection_the_others_are_opened_side_by_side() -> None:
+    """A relay far away takes some round trips for each; they do not wait for one another."""
+    feed = EndlessFeed()
+    relay = SlowRelay(feed, others=2)
+    going = asyncio.create_task(run_of(feed, relay).go())
+    for _ in range(100):  # turns of the loop
+        await asyncio.sleep(0)
+    assert relay.at_the_door == 3
+    assert await going is feed.stop
 
 
 async def test_a_run_that_is_cancelled_while_connecting_is_cancelled() -> None:
