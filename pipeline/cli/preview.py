@@ -1,9 +1,13 @@
-"""`campaign preview`: letters as the reader will see them."""
+"""`campaign preview`: letters as the reader will see them.
+
+A follow-up is shown as it would be if the first letter had been sent today as it stands.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from pipeline.cli.folder import Checked
+    from pipeline.delivery.compose import Draft
     from pipeline.recipients.pairing import Pair
 
 
@@ -48,6 +53,9 @@ def preview(
     side_by_side: Annotated[
         bool, typer.Option("--side-by-side", help="All versions beside each other.")
     ] = False,
+    followup: Annotated[
+        bool, typer.Option("--followup", help="The second letters, to those who will not have answered.")
+    ] = False,
     json: Json = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -65,14 +73,17 @@ def preview(
     if language or side_by_side:
         from pipeline.cli.sidebyside import show_versions
 
-        if who is not None or open_:
-            raise Unusable("--language and --side-by-side show versions, not WHO, and not in the browser")
+        if who is not None or open_ or followup:
+            raise Unusable(
+                "--language and --side-by-side show versions of first letters: no WHO, and not in the browser"
+            )
         voice, wanted = Voice(json, level(verbose, quiet)), [] if side_by_side else language or []
         show_versions(place, voice, checked, wanted, out_dir)
         return
-    chosen = _chosen(checked, who, everyone=out_dir is not None)
+    look = _Look(checked, place.clock.now(), followup)
+    chosen = look.having(_chosen(checked, who, everyone=out_dir is not None))
     if out_dir is not None:
-        names = _write(checked, chosen, out_dir, place)
+        names = _write(look, chosen, out_dir)
         if json:
             out_json({"schema": SCHEMA, "written": list(names)})
         elif (written := sum(1 for _ in names)) and not quiet:
@@ -80,16 +91,48 @@ def preview(
             next_step("open them in a mail program; `campaign send --to YOUR-ADDRESS` for a test copy")
         return
     if open_:
-        _open(checked, chosen, place)
+        _open(look, chosen, place)
     if json:
-        out_json({"schema": SCHEMA, "letters": [_document(checked, pair) for pair in chosen]})
+        out_json({"schema": SCHEMA, "letters": [_document(look, pair) for pair in chosen]})
         return
     for number, pair in enumerate(chosen):
         if number:
             out("\n" + "─" * 72 + "\n")
-        for line in _lines(checked, pair):
+        for line in _lines(look, pair):
             out(line)
     next_step("`campaign send --to YOUR-ADDRESS` for a test copy, `campaign send --dry-run` for all of them")
+
+
+class _Look(NamedTuple):
+    """What is looked at: first letters, or follow-ups."""
+
+    checked: Checked
+    now: datetime
+    followup: bool
+
+    def draft(self, pair: Pair) -> Draft:
+        """Return what a letter is made from."""
+        from pipeline.cli.folder import draft_of
+        from pipeline.letters.thread import Thread
+
+        draft = draft_of(pair.recipient, signatory=pair.signatory)
+        if not self.followup:
+            return draft
+        first = self.checked.composer.render(draft).subject
+        today = self.now.astimezone(self.checked.settings.timezone).date().isoformat()
+        return draft._replace(thread=Thread(1, (draft.message_id,), first, today))
+
+    def having(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
+        """Yield those for which there are words. Raises Unusable where there are for none."""
+        languages = self.checked.settings.languages
+        if self.followup and not any(map(self.checked.composer.has_followup, languages)):
+            from pipeline.letters.thread import file_of
+
+            raise Unusable("there are no words for a follow-up", f"write {file_of(languages[0])}")
+        return (pair for pair in pairs if self._has_words(pair.recipient.language))
+
+    def _has_words(self, language: str) -> bool:
+        return not self.followup or self.checked.composer.has_followup(language)
 
 
 def _chosen(checked: Checked, who: str | None, *, everyone: bool) -> Iterable[Pair]:
@@ -122,12 +165,11 @@ def _concerns(pair: Pair, names: Collection[str]) -> bool:
     return pair.recipient.address.key in names or any(key in names for key in signed_by)
 
 
-def _lines(checked: Checked, pair: Pair) -> list[str]:
-    from pipeline.cli.folder import draft_of
+def _lines(look: _Look, pair: Pair) -> list[str]:
     from pipeline.problem import visible
 
-    recipient, signatory = pair
-    draft = draft_of(recipient, signatory=signatory)
+    recipient, checked = pair.recipient, look.checked
+    draft = look.draft(pair)
     words, composer, settings = checked.composer.render(draft), checked.composer, checked.settings
     reply_to = composer.reply_to_of(draft.values)
     names = (*settings.attachments, *words.attachments, *recipient.attachments)
@@ -146,11 +188,9 @@ def _mailbox(name: str, address: str) -> str:
     return f"{name} <{address}>" if name else address
 
 
-def _document(checked: Checked, pair: Pair) -> dict[str, object]:
-    from pipeline.cli.folder import draft_of
-
+def _document(look: _Look, pair: Pair) -> dict[str, object]:
     recipient, signatory = pair
-    words = checked.composer.render(draft_of(recipient, signatory=signatory))
+    words = look.checked.composer.render(look.draft(pair))
     return {
         "to": recipient.address.wire,
         "signatory": signatory.key if signatory is not None else "",
@@ -162,17 +202,15 @@ def _document(checked: Checked, pair: Pair) -> dict[str, object]:
     }
 
 
-def _write(checked: Checked, chosen: Iterable[Pair], folder: Path, place: Place) -> Iterator[str]:
+def _write(look: _Look, chosen: Iterable[Pair], folder: Path) -> Iterator[str]:
     """Write the letters; yield the names of the files as they are written."""
-    from pipeline.cli.folder import draft_of
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for recipient, signatory in chosen:
+        for pair in chosen:
+            recipient, signatory = pair
             signed = f"-{_plain(signatory.key)}" if signatory is not None else ""
             name = f"{recipient.line:06d}-{recipient.language}-{_plain(recipient.address.wire)}{signed}.eml"
-            draft = draft_of(recipient, signatory=signatory)
-            content = checked.composer.write(draft, now=place.clock.now())
+            content = look.checked.composer.write(look.draft(pair), now=look.now)
             (folder / name).write_bytes(content)
             yield name
     except OSError as trouble:
@@ -184,21 +222,21 @@ def _plain(address: str) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c in "@.-_") else "_" for c in address)[:80]
 
 
-def _open(checked: Checked, chosen: Iterable[Pair], place: Place) -> None:
+def _open(look: _Look, chosen: Iterable[Pair], place: Place) -> None:
     import webbrowser
 
-    from pipeline.cli.folder import draft_of
     from pipeline.cli.telling import err
     from pipeline.report.versions import framed
     from pipeline.store.world import FOLDER
 
     folder = place.root.resolve() / FOLDER / "preview"
-    for recipient, signatory in chosen:
+    for pair in chosen:
+        recipient, signatory = pair
         signed = f"-{_plain(signatory.key)}" if signatory is not None else ""
         page = folder / f"{recipient.line:06d}-{recipient.language}{signed}.html"
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            words = checked.composer.render(draft_of(recipient, signatory=signatory))
+            words = look.checked.composer.render(look.draft(pair))
             page.write_text(framed(words.html, words.subject), "utf-8")
         except OSError as trouble:
             raise Unusable(f"{page} cannot be written: {trouble.strerror}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
 from email.message import Message
 from pathlib import Path
 
@@ -68,8 +69,6 @@ class Following:
         return {str(one["To"]).rpartition("<")[2].rstrip(">"): one for one in every}
 
     def _all(self) -> list[Message]:
-        from email import message_from_bytes
-
         return [message_from_bytes(path.read_bytes()) for path in self.outbox.glob("new/*")]
 
 
@@ -208,6 +207,32 @@ def test_check_reads_the_follow_ups_too(following: Following) -> None:
     said = following.command("check")
     assert said.code == 2
     assert "templates/followup.en.md:4:" in said.out
+
+
+def test_preview_shows_a_follow_up_before_any_is_drafted(following: Following) -> None:
+    """As it would be if the first letter had gone today: subject and day of that letter are in it."""
+    shown = following.command("preview", "--followup", "ben@office.example")
+    assert shown.code == 0
+    assert f"Subject:  Re: {following.to('ben')['Subject']}\n" in shown.out
+    assert f"on {datetime.now(UTC):%Y-%m-%d} we wrote to you, and have no answer." in shown.out
+    assert "ada@" not in shown.out
+
+
+def test_preview_writes_follow_ups_in_their_thread(following: Following) -> None:
+    """As files for a mail program, every one of them."""
+    out = following.command.folder / "to-read"
+    assert following.command("preview", "--followup", "--out", str(out)).code == 0
+    written = [message_from_bytes(path.read_bytes()) for path in sorted(out.iterdir())]
+    assert len(written) == len(NAMES)
+    assert all(one["In-Reply-To"] and one["Subject"].startswith("Re: ") for one in written)
+
+
+def test_preview_says_which_follow_up_is_not_written(following: Following) -> None:
+    """Nothing is shown that nobody would get."""
+    following.template.unlink()
+    refused = following.command("preview", "--followup")
+    assert refused.code == 2
+    assert "templates/followup.en.md" in refused.err
 
 
 def test_a_time_that_is_none_is_refused(following: Following) -> None:
