@@ -19,13 +19,13 @@ import sqlalchemy as sa
 from pipeline.delivery.letter import State
 from pipeline.delivery.plan import FIRST_ROUND, PlannedLetter
 from pipeline.store import followups
-from pipeline.store.dialect import Prepared, PreparedRows, alone, as_rows, insert, is_shared, rows_of
+from pipeline.store.dialect import PreparedRows, alone, insert, is_shared
 from pipeline.store.tables import letters, meta, tallies
 
 ROW_REMOVED = "row removed"
 BATCH = 500
 _WAITING = (State.PLANNED, State.QUEUED)
-_REFRESHED = ("email", "domain", "language", "timezone", "row")
+REFRESHED = ("email", "domain", "language", "timezone", "row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,13 @@ def plan(
     seen = _next_seen(connection)
     stream = iter(planned)
     if is_shared(connection):
-        _plan_beside_others(connection, stream, campaign=campaign, seen=seen, now_us=now_us)
+        from pipeline.store.planning_beside import plan_beside_others  # a file has no other hosts
+
+        plan_beside_others(connection, stream, campaign=campaign, seen=seen, now_us=now_us)
     else:
         rounds = followups.rounds(connection, campaign=campaign)
         while batch := list(islice(stream, BATCH)):
-            _UPSERT.run(connection, map(_of_row, batch), p_campaign=campaign, p_seen=seen, p_now=now_us)
+            _UPSERT.run(connection, map(of_row, batch), p_campaign=campaign, p_seen=seen, p_now=now_us)
             for number in rounds:
                 _refresh_followups(connection, batch, campaign=campaign, round_=number, seen=seen)
     gone = connection.execute(
@@ -66,7 +68,7 @@ def turns(connection: sa.Connection, *, campaign: str) -> Iterator[tuple[str, st
 
     Rank 0: it has gone, may have, or is to be replaced by no other; 1: it waits; 2: its row had vanished.
     """
-    rank = sa.case((_returned, 2), (letters.c.state.in_(_WAITING), 1), else_=0).label("rank")
+    rank = sa.case((returned, 2), (letters.c.state.in_(_WAITING), 1), else_=0).label("rank")
     query = sa.select(letters.c.recipient, letters.c.signatory, rank).where(
         letters.c.campaign == campaign, letters.c.round == FIRST_ROUND
     )
@@ -85,11 +87,11 @@ def _refresh_followups(
         letters.c.recipient == sa.bindparam("p_recipient"),
     )
     values: dict[str, Any] = {
-        name: sa.case((_fresh, sa.bindparam(f"p_{name}")), else_=letters.c[name]) for name in _REFRESHED
+        name: sa.case((fresh, sa.bindparam(f"p_{name}")), else_=letters.c[name]) for name in REFRESHED
     }
-    values |= {"line": sa.bindparam("p_line"), "seen": seen, **_BROUGHT_BACK}
+    values |= {"line": sa.bindparam("p_line"), "seen": seen, **BROUGHT_BACK}
     rows = [
-        {f"p_{name}": getattr(one, name) for name in ("signatory", "recipient", "line", *_REFRESHED)}
+        {f"p_{name}": getattr(one, name) for name in ("signatory", "recipient", "line", *REFRESHED)}
         for one in batch
     ]
     connection.execute(change.values(values), rows)
@@ -112,9 +114,9 @@ def _next_seen(connection: sa.Connection) -> int:
     return number
 
 
-_OF_ROW = ("signatory", "recipient", "message_id", "email", "domain", "language", "timezone", "line", "row")
-_of_row = attrgetter(*_OF_ROW)
-_OF_A_NEW_LETTER: dict[str, Any] = {
+OF_ROW = ("signatory", "recipient", "message_id", "email", "domain", "language", "timezone", "line", "row")
+of_row = attrgetter(*OF_ROW)
+OF_A_NEW_LETTER: dict[str, Any] = {
     "campaign": sa.bindparam("p_campaign", type_=sa.Text()),
     "seen": sa.bindparam("p_seen", type_=sa.Integer()),
     "planned_at": sa.bindparam("p_now", type_=sa.BigInteger()),
@@ -124,88 +126,23 @@ _OF_A_NEW_LETTER: dict[str, Any] = {
     "attempts": 0,
     "deferrals": 0,
 }
-_insert = insert(letters).values({name: sa.bindparam(name) for name in _OF_ROW} | _OF_A_NEW_LETTER)
-_fresh = letters.c.attempts == 0  # from the first permission on the frozen bytes count, not the row
-_returned = sa.and_(letters.c.state == State.CANCELLED, letters.c.why == ROW_REMOVED)
-_BROUGHT_BACK: dict[str, Any] = {  # a letter whose row is in the list again
-    "state": sa.case((_returned, str(State.PLANNED)), else_=letters.c.state),
-    "why": sa.case((_returned, ""), else_=letters.c.why),
-    "ended_at": sa.case((_returned, sa.null()), else_=letters.c.ended_at),
+_insert = insert(letters).values({name: sa.bindparam(name) for name in OF_ROW} | OF_A_NEW_LETTER)
+fresh = letters.c.attempts == 0  # from the first permission on the frozen bytes count, not the row
+returned = sa.and_(letters.c.state == State.CANCELLED, letters.c.why == ROW_REMOVED)
+BROUGHT_BACK: dict[str, Any] = {  # a letter whose row is in the list again
+    "state": sa.case((returned, str(State.PLANNED)), else_=letters.c.state),
+    "why": sa.case((returned, ""), else_=letters.c.why),
+    "ended_at": sa.case((returned, sa.null()), else_=letters.c.ended_at),
 }
 _UPSERT = PreparedRows(
-    _OF_ROW,
+    OF_ROW,
     _insert.on_conflict_do_update(
         index_elements=["campaign", "round", "signatory", "recipient"],
         set_={
-            **{name: sa.case((_fresh, _insert.excluded[name]), else_=letters.c[name]) for name in _REFRESHED},
+            **{name: sa.case((fresh, _insert.excluded[name]), else_=letters.c[name]) for name in REFRESHED},
             "line": _insert.excluded.line,
             "seen": _insert.excluded.seen,
-            **_BROUGHT_BACK,
+            **BROUGHT_BACK,
         },
     ),
-)
-
-
-# -- with other hosts at work
-
-
-def _plan_beside_others(
-    connection: sa.Connection, stream: Iterator[PlannedLetter], *, campaign: str, seen: int, now_us: int
-) -> None:
-    """Bring in rows without touching letters that are as the list has them.
-
-    A row that is written is held until the commit, and hosts that send wait for it. So the list is laid
-    beside the letters first, and what is found to differ is written: new ones, those of whatever round whose
-    row was edited or is back, and the mark of those whose row is gone.
-    """
-    _listed.create(connection)
-    while batch := list(islice(stream, BATCH)):
-        _LOAD.run(connection, listed=as_rows(map(_of_row, batch)))
-    for change in (_ADD, _REFRESH, _MARK_GONE):
-        change.run(connection, p_campaign=campaign, p_seen=seen, p_now=now_us)
-
-
-def _same(listed: sa.FromClause) -> sa.ColumnElement[bool]:
-    """Say that a letter is that of a row of the list."""
-    return sa.and_(letters.c.signatory == listed.c.signatory, letters.c.recipient == listed.c.recipient)
-
-
-_campaigns = letters.c.campaign == sa.bindparam("p_campaign", type_=sa.Text())
-_seen = sa.bindparam("p_seen", type_=sa.Integer())
-_listed = sa.Table(
-    "listed",
-    sa.MetaData(),
-    *(sa.Column(name, letters.c[name].type) for name in _OF_ROW),
-    prefixes=["TEMPORARY"],
-    postgresql_on_commit="DROP",
-)
-_rows = rows_of("listed", {name: letters.c[name].type for name in _OF_ROW})
-_LOAD = Prepared(sa.insert(_listed).from_select(list(_OF_ROW), sa.select(*_rows.c)))
-_alike = {name: value for name, value in _OF_A_NEW_LETTER.items() if name not in _OF_ROW}
-_new = (
-    sa.select(
-        *_listed.c,
-        *(value if isinstance(value, sa.BindParameter) else sa.literal(value) for value in _alike.values()),
-    )
-    .where(~sa.exists().where(_campaigns, letters.c.round == FIRST_ROUND, _same(_listed)).correlate(_listed))
-    .order_by(_listed.c.line)
-)
-_ADD = Prepared(insert(letters).from_select([*_OF_ROW, *_alike], _new).on_conflict_do_nothing())
-_differs: list[sa.ColumnElement[bool]] = [
-    _fresh & (letters.c[name] != _listed.c[name]) for name in _REFRESHED
-]
-_differs += [letters.c.line != _listed.c.line, letters.c.seen != _seen, _returned]
-_REFRESH = Prepared(
-    sa.update(letters)
-    .where(_campaigns, _same(_listed), sa.or_(*_differs))
-    .values(
-        {name: sa.case((_fresh, _listed.c[name]), else_=letters.c[name]) for name in _REFRESHED}
-        | {"line": _listed.c.line, "seen": _seen}
-        | _BROUGHT_BACK
-    )
-)
-_MARK_GONE = Prepared(
-    sa.update(letters)
-    .where(_campaigns, letters.c.seen == _seen, ~sa.exists().where(_same(_listed)).correlate(letters))
-    .values(seen=0)
 )

@@ -31,6 +31,7 @@ from pipeline.errors import StoreUnwritable
 from pipeline.store import dialect
 from pipeline.store.address import SECRETS, ServerAddress
 from pipeline.store.storeclock import StoreClock
+from pipeline.store.tables import make_partial_at_server
 
 OLDEST = 130_000
 INSTALL = "pip install 'letter-campaign[postgres]'"
@@ -98,6 +99,7 @@ class PostgresSchema:
 
     def open(self) -> tuple[sa.Engine, sa.Engine]:
         """Return what writes and what reads; neither is connected yet."""
+        make_partial_at_server()
         return self._engine(WRITES), self._engine(READS)
 
     def make_ready(self, connection: sa.Connection) -> None:

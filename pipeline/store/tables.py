@@ -105,15 +105,8 @@ letters = sa.Table(
 sa.Index("letters_queue", letters.c.state, letters.c.due_at, letters.c.id)
 # Batches are for several hosts, and those share a PostgreSQL.
 _queued = letters.c.state == sa.literal_column("'queued'")
-sa.Index("letters_batch", letters.c.batch, postgresql_where=_queued & letters.c.batch.is_not(None)).ddl_if(
-    dialect="postgresql"
-)
-sa.Index(
-    "letters_loose",
-    letters.c.due_at,
-    letters.c.id,
-    postgresql_where=_queued & letters.c.batch.is_(None),
-).ddl_if(dialect="postgresql")
+_in_batch = sa.Index("letters_batch", letters.c.batch).ddl_if(dialect="postgresql")
+_loose = sa.Index("letters_loose", letters.c.due_at, letters.c.id).ddl_if(dialect="postgresql")
 
 tallies = sa.Table(
     "tallies",  # letters by state, so that nobody has to count a million; kept as `tallying.py` says
@@ -197,7 +190,7 @@ attempts = sa.Table(
     sqlite_with_rowid=False,
 )
 _open = attempts.c.ended_at.is_(None)
-sa.Index("attempts_open", attempts.c.run, sqlite_where=_open, postgresql_where=_open)
+_of_open = sa.Index("attempts_open", attempts.c.run, sqlite_where=_open)
 
 mailboxes = sa.Table(
     "mailboxes",  # how far each mailbox was fetched
@@ -223,7 +216,7 @@ mails = sa.Table(
     sa.Column("sorted_at", Moment),  # NULL: waits
 )
 _unsorted = mails.c.sorted_at.is_(None)
-sa.Index("mails_unsorted", mails.c.id, sqlite_where=_unsorted, postgresql_where=_unsorted)
+_of_unsorted = sa.Index("mails_unsorted", mails.c.id, sqlite_where=_unsorted)
 
 replies = sa.Table(
     "replies",  # what was made of each mail; made anew when it is sorted again, but for what a person decided
@@ -359,3 +352,18 @@ strikes = sa.Table(
     sa.Column("at", Moment, nullable=False),
     sqlite_with_rowid=False,
 )
+
+
+def make_partial_at_server() -> None:
+    """Say which rows the partial indexes hold, where the tables are PostgreSQL's.
+
+    To say so where they are defined would load all that SQLAlchemy has for PostgreSQL.
+    """
+    held = {
+        _in_batch: _queued & letters.c.batch.is_not(None),
+        _loose: _queued & letters.c.batch.is_(None),
+        _of_open: _open,
+        _of_unsorted: _unsorted,
+    }
+    for index, rows in held.items():
+        index.dialect_options["postgresql"]["where"] = rows

@@ -146,6 +146,8 @@ def test_a_mistake_is_json_where_json_is_asked_for(campaign: CommandLine) -> Non
 
 # -- what is loaded
 
+AT_SERVER = ("sqlalchemy.dialects.postgresql", "psycopg", "procrastinate", "pipeline.store.planning_beside")
+
 
 def _loaded(*arguments: str, folder: Path) -> set[str]:
     """Return the modules that a fresh interpreter has loaded after a command."""
@@ -163,7 +165,7 @@ def _loaded(*arguments: str, folder: Path) -> set[str]:
         check=True,
         timeout=60,
     )
-    return {name.partition(".")[0] for name in json.loads(done.stdout)}
+    return set(json.loads(done.stdout))
 
 
 def test_help_loads_nothing_heavy(campaign: CommandLine) -> None:
@@ -177,6 +179,14 @@ def test_status_loads_neither_templates_nor_mail(campaign: CommandLine) -> None:
     campaign.write()
     heavy = {"aiosmtplib", "aiosmtpd", "jinja2", "markdown_it", "dns", "tenacity"}
     assert heavy & _loaded("status", folder=campaign.folder) == set()
+
+
+def test_a_send_from_a_file_loads_nothing_for_a_server(campaign: CommandLine) -> None:
+    """What only several hosts need costs a campaign with a file nothing."""
+    campaign.write()
+    loaded = _loaded("send", "--yes", folder=campaign.folder)
+    assert "pipeline.store.fence" in loaded
+    assert {name for name in loaded if name.startswith(AT_SERVER)} == set()
 
 
 @pytest.mark.parametrize(

@@ -56,3 +56,11 @@ def test_a_store_of_one_host_brought_forward_equals_a_new_one(bench: Bench) -> N
         assert list(migrate(connection, CAMPAIGN, now_us=bench.now_us)) == [STEP]
         assert shape_of(connection) == new
         assert list(connection.execute(sa.text("SELECT state, batch FROM letters"))) == [("queued", None)]
+
+
+def test_indexes_of_a_few_rows_hold_those_rows_only(bench: Bench) -> None:
+    """Of a million letters nearly all are sent, and of their attempts nearly all are over."""
+    with bench.world.campaign.writing() as connection:
+        partial = sa.text("SELECT indexname FROM pg_indexes WHERE indexdef LIKE '% WHERE %'")
+        found = set(connection.execute(partial).scalars())
+    assert {"letters_batch", "letters_loose", "attempts_open", "mails_unsorted"} <= found
