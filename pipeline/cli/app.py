@@ -1,16 +1,48 @@
-"""The program's commands, put together.
+"""The program's commands, put together: each is loaded when it is asked for.
 
-Modules of commands load at once; what they need to work is imported inside them.
+To load all of them, and to read what options they have, takes a tenth of the time in which `status` answers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
 from pipeline.cli.place import Place, Voice
+
+_MODULES = {  # of each command, in the order of the help
+    "init": "init",
+    "check": "check",
+    "preview": "preview",
+    "plan": "plan",
+    "render": "render",
+    "approve": "approve",
+    "diff": "diff",
+    "followup": "followup",
+    "send": "send",
+    "run": "run",
+    "status": "status",
+    "show": "show",
+    "record": "record",
+    "resolve": "resolve",
+    "resend": "resend",
+    "pause": "pause",
+    "resume": "pause",
+    "cancel": "cancel",
+    "export": "export",
+    "verify": "verify",
+    "move": "move",
+    "replies": "replies",
+    "suppress": "suppress",
+}
+_GROUPS = {"replies": "What came back.", "suppress": "Addresses that are not to be written to."}
 
 EXIT_CODES = """\b
 Exit codes, the first that applies:
@@ -24,8 +56,48 @@ Exit codes, the first that applies:
     0  nothing left to do now
 """
 
+
+class Commands(Mapping[str, Any]):
+    """The commands by their names."""
+
+    def __getitem__(self, name: str) -> Any:
+        """Load a command."""
+        if name not in _MODULES:
+            raise KeyError(name)
+        return _load(name)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names."""
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(_MODULES)
+
+
+@cache
+def _load(name: str) -> Any:
+    module = import_module(f"pipeline.cli.{_MODULES[name]}")
+    alone = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+    if name in _GROUPS:
+        alone.add_typer(module.app, name=name, help=_GROUPS[name])
+    else:
+        module.add(alone)
+    return get_group(alone).commands[name]
+
+
+class _LoadedOnDemand(TyperGroup):
+    """A group whose commands are loaded when they are asked for."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        commands: Any = Commands()  # nobody adds to them
+        self.commands = commands
+
+
 app = typer.Typer(
     name="campaign",
+    cls=_LoadedOnDemand,
     help="Letters of a campaign: checked, written, sent at a pace, each exactly once.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -76,57 +148,3 @@ def campaign(
     from pipeline.cli.status import show_status
 
     show_status(place, Voice())
-
-
-def _add_commands() -> None:
-    from pipeline.cli.approve import add as add_approve
-    from pipeline.cli.cancel import add as add_cancel
-    from pipeline.cli.check import add as add_check
-    from pipeline.cli.diff import add as add_diff
-    from pipeline.cli.export import add as add_export
-    from pipeline.cli.followup import add as add_followup
-    from pipeline.cli.init import add as add_init
-    from pipeline.cli.move import add as add_move
-    from pipeline.cli.pause import add as add_pause
-    from pipeline.cli.plan import add as add_plan
-    from pipeline.cli.preview import add as add_preview
-    from pipeline.cli.record import add as add_record
-    from pipeline.cli.render import add as add_render
-    from pipeline.cli.replies import app as replies
-    from pipeline.cli.resend import add as add_resend
-    from pipeline.cli.resolve import add as add_resolve
-    from pipeline.cli.run import add as add_run
-    from pipeline.cli.send import add as add_send
-    from pipeline.cli.show import add as add_show
-    from pipeline.cli.status import add as add_status
-    from pipeline.cli.suppress import app as suppress
-    from pipeline.cli.verify import add as add_verify
-
-    for add in (
-        add_init,
-        add_check,
-        add_preview,
-        add_plan,
-        add_render,
-        add_approve,
-        add_diff,
-        add_followup,
-        add_send,
-        add_run,
-        add_status,
-        add_show,
-        add_record,
-        add_resolve,
-        add_resend,
-        add_pause,
-        add_cancel,
-        add_export,
-        add_verify,
-        add_move,
-    ):
-        add(app)
-    app.add_typer(replies, name="replies", help="What came back.")
-    app.add_typer(suppress, name="suppress", help="Addresses that are not to be written to.")
-
-
-_add_commands()

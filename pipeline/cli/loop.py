@@ -11,14 +11,16 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+GARBAGE_AFTER = 20_000  # objects beyond those
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run ``main`` in a loop of its own; return what it returns, raise what it raises.
 
-    What was loaded until then stays to the end: nobody needs to look through it for garbage again.
+    What was loaded until then stays to the end: nobody needs to look through it for garbage.
     """
     gc.freeze()
+    gc.set_threshold(GARBAGE_AFTER)
     try:
         from uvloop import new_event_loop
     except ImportError:

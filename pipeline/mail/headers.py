@@ -23,6 +23,7 @@ import email.utils
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 
 WIDTH = 76
 LONGEST_LINE = 998  # octets, without CRLF
@@ -34,9 +35,11 @@ _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _ATEXT_UTF8 = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00a1-\U0010ffff-]+"
 _ADDRESS = re.compile(rf"{_ATEXT}(?:\.{_ATEXT})*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
-_ADDRESS_UTF8 = re.compile(
-    rf"{_ATEXT_UTF8}(?:\.{_ATEXT_UTF8})*@[A-Za-z0-9\u00a1-\U0010ffff-]+(?:\.[^\s@.<>]+)*"
-)
+
+
+@cache  # to compile it takes as long as to load the rest of this
+def _address_utf8() -> re.Pattern[str]:
+    return re.compile(rf"{_ATEXT_UTF8}(?:\.{_ATEXT_UTF8})*@[A-Za-z0-9\u00a1-\U0010ffff-]+(?:\.[^\s@.<>]+)*")
 
 
 # RFC 2047 5 (3): what an encoded-word shows of each octet, where it may stand in a phrase, too
@@ -195,6 +198,6 @@ def _address(addr_spec: str, *, utf8: bool) -> bytes:
     if len(addr_spec) <= 320 and _ADDRESS.fullmatch(addr_spec):
         return addr_spec.encode("ascii")
     _refuse_unsafe(addr_spec)
-    if not (_ADDRESS_UTF8 if utf8 else _ADDRESS).fullmatch(addr_spec) or len(addr_spec.encode()) > 320:
+    if not (_address_utf8() if utf8 else _ADDRESS).fullmatch(addr_spec) or len(addr_spec.encode()) > 320:
         raise HeaderFault("not one address")
     return addr_spec.encode("utf-8" if utf8 else "ascii")

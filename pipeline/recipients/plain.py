@@ -4,7 +4,8 @@ Contract: `PlainRows.found_in` gives for a row exactly what `row.RowCheck` gives
 or its cells: then the row has to go the whole way. It is a tenth of the work: one look at many lines instead
 of one at each cell, and what was found out about a domain or a language is remembered.
 
-Limits: lines without a quote only; an address on a domain seen for the first time goes the whole way.
+Limits: lines without a quote only; an address on a domain that is not plain (`mail.address.quick_address`)
+goes the whole way when the domain is seen for the first time.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import count
 
 from pipeline.mail.address import Address, quick_address
@@ -37,7 +39,9 @@ def _decoded_as(first: int, last: int) -> str:
 
 # What may stand in a printable line and is suspicious all the same: signs of text that was decoded wrongly,
 # and what can be the first two octets of a character in UTF-8 (RFC 3629 4) that was taken for windows-125x.
-_SUSPICIOUS = re.compile(f"[\ufffc\ufffd]|[{_decoded_as(0xC2, 0xF4)}][{_decoded_as(0x80, 0xBF)}]")
+@cache
+def _suspicion() -> re.Pattern[str]:
+    return re.compile(f"[\ufffc\ufffd]|[{_decoded_as(0xC2, 0xF4)}][{_decoded_as(0x80, 0xBF)}]")
 
 
 class PlainRows:
@@ -103,7 +107,7 @@ class PlainRows:
         """Say whether no cell of some lines can be unsafe, too long or not composed; False in doubt.
 
         A character that is refused (`mail.address.unsafe_character`) is not printable, but for those that
-        `_SUSPICIOUS` has. What is in NFC is so in each part (UAX 15 1.3).
+        `_suspicion` has. What is in NFC is so in each part (UAX 15 1.3).
         """
         text = "".join(lines).replace("\n", "").replace("\r", "")
         if self._tabs:
@@ -141,4 +145,4 @@ class PlainRows:
 
 def _suspicious(line: str) -> bool:
     """Say whether a line has a part that is suspicious; one letter of two octets alone never is."""
-    return len(line.encode()) - len(line) > 1 and _SUSPICIOUS.search(line) is not None
+    return len(line.encode()) - len(line) > 1 and _suspicion().search(line) is not None

@@ -146,6 +146,8 @@ def test_a_mistake_is_json_where_json_is_asked_for(campaign: CommandLine) -> Non
 
 # -- what is loaded
 
+# For addresses that are not plain, for others' domains, mailboxes, tables on the terminal.
+SELDOM = {"email_validator", "dns", "imapclient", "rich.console", "pipeline.cli.replies"}
 AT_SERVER = ("sqlalchemy.dialects.postgresql", "psycopg", "procrastinate", "pipeline.store.planning_beside")
 
 
@@ -177,15 +179,16 @@ def test_help_loads_nothing_heavy(campaign: CommandLine) -> None:
 def test_status_loads_neither_templates_nor_mail(campaign: CommandLine) -> None:
     """It reads the configuration and the store."""
     campaign.write()
-    heavy = {"aiosmtplib", "aiosmtpd", "jinja2", "markdown_it", "dns", "tenacity"}
+    heavy = {"aiosmtplib", "aiosmtpd", "jinja2", "markdown_it", "tenacity", "pipeline.cli.send", *SELDOM}
     assert heavy & _loaded("status", folder=campaign.folder) == set()
 
 
-def test_a_send_from_a_file_loads_nothing_for_a_server(campaign: CommandLine) -> None:
-    """What only several hosts need costs a campaign with a file nothing."""
+def test_a_send_from_a_file_loads_nothing_for_a_server_and_nothing_seldom(campaign: CommandLine) -> None:
+    """What only several hosts need costs a campaign with a file nothing, nor does what few campaigns need."""
     campaign.write()
     loaded = _loaded("send", "--yes", folder=campaign.folder)
     assert "pipeline.store.fence" in loaded
+    assert SELDOM & loaded == set()
     assert {name for name in loaded if name.startswith(AT_SERVER)} == set()
 
 

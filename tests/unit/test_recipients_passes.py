@@ -103,7 +103,7 @@ def test_what_is_printable_and_not_suspicious_is_safe() -> None:
     """Character by character, all of Unicode."""
     for code in range(0x110000):
         character = chr(code)
-        if character.isprintable() and not plain._SUSPICIOUS.search(character):
+        if character.isprintable() and not plain._suspicion().search(character):
             assert unsafe_character(character) is None
 
 
