@@ -152,6 +152,11 @@ def _several_hosts(connection: sa.Connection) -> None:
         connection.exec_driver_sql(f"CREATE INDEX letters_loose ON letters (due_at, id) {queued} NULL")
 
 
+def _planned_in_line(connection: sa.Connection) -> None:
+    """The first of many planned letters are found without sorting all of them."""
+    connection.exec_driver_sql("CREATE INDEX letters_planned ON letters (line, id) WHERE state = 'planned'")
+
+
 CAMPAIGN = Schema(
     tables.CAMPAIGN,
     tables.migrations,
@@ -164,6 +169,7 @@ CAMPAIGN = Schema(
         "006 approvals": _approvals,
         "007 threads": _threads,
         "008 several hosts": _several_hosts,
+        "009 planned in line": _planned_in_line,
     },
 )
 SHARED = Schema(

@@ -18,7 +18,7 @@ from pipeline.delivery.letter import Letter, State
 from pipeline.store.dialect import Prepared, alone, as_rows, is_shared, rows_of
 from pipeline.store.hosts import dead_runs
 from pipeline.store.operator import IN_DOUBT
-from pipeline.store.tables import attempts, bundles, contents, events, letters, tallies, withheld
+from pipeline.store.tables import PLANNED, attempts, bundles, contents, events, letters, tallies, withheld
 
 FROZEN_AT_ONCE = 4_000_000  # octets of messages tried before; there may be files in each
 WAITING = (State.PLANNED, State.QUEUED)
@@ -76,18 +76,19 @@ def release(
 
     Those that are withheld stay planned. Return how many it was.
     """
-    chosen = sa.select(letters.c.id).where(letters.c.state == State.PLANNED, ~_WITHHELD)
+    chosen = sa.select(letters.c.id).where(PLANNED, ~_WITHHELD)
     if only is not None:
         chosen = chosen.where(between(only))
     chosen = chosen.order_by(letters.c.line, letters.c.id)
-    if most is not None:
-        chosen = chosen.limit(max(most, 0))
+    if (
+        most is not None
+    ):  # a few of a million: they are found in the order of the index, and each by its number
+        chosen = chosen.limit(max(most, 0)).with_hint(letters, "INDEXED BY letters_planned", "sqlite")
     alone(connection, RELEASE)  # or two hosts would wait for each other, letter by letter
     # The state is asked for once more: what another host has released meanwhile may have been sent by now.
     still = sa.and_(letters.c.id.in_(chosen.scalar_subquery()), letters.c.state == State.PLANNED)
-    done = connection.execute(
-        sa.update(letters).where(still).values(state=State.QUEUED, released_at=now_us, due_at=now_us)
-    )
+    change = sa.update(letters).where(still).values(state=State.QUEUED, released_at=now_us, due_at=now_us)
+    done = connection.execute(change.with_hint("NOT INDEXED", dialect_name="sqlite"))
     return done.rowcount
 
 

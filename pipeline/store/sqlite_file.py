@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 
 from pipeline.errors import StoreUnwritable
 from pipeline.store.lock import in_turn
@@ -44,6 +45,13 @@ _SYNCED = (
 )
 
 
+class _Hinted(SQLiteCompiler):
+    """Writes hints (INDEXED BY) behind the names of tables, which SQLAlchemy leaves out for SQLite."""
+
+    def get_from_hint_text(self, table: object, text: str | None) -> str | None:
+        return text
+
+
 class SqliteFile:
     """Where a store lies that is a file: `pipeline.store.database.Medium`."""
 
@@ -64,6 +72,7 @@ class SqliteFile:
             sa.URL.create("sqlite", database=str(self.path)),
             connect_args={"timeout": BUSY_MS / 1000, "check_same_thread": False},
         )
+        engine.dialect.statement_compiler = _Hinted
         sa.event.listen(engine, "connect", _set_up)
         sa.event.listen(engine, "begin", _begin)
         return engine, engine.execution_options(readonly=True)

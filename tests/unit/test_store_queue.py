@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from pipeline.clock import to_us
 from pipeline.delivery.letter import Phase, State
 from pipeline.delivery.verdict import judge_loss
-from pipeline.store import history, operator, queue, replies
+from pipeline.store import approvals, history, operator, queue, replies
 from pipeline.store.tables import letters
 from tests.clocks import START
 from tests.postgres import BOTH, FILE_ONLY
@@ -433,3 +433,23 @@ def test_recovery_looks_at_open_attempts_only(bench: Bench) -> None:
     """A long history costs the next start nothing."""
     bench.release()
     assert plans(bench, bench.recover) == ["SCAN attempts USING INDEX attempts_open"]
+
+
+@FILE_ONLY
+def test_the_first_few_planned_letters_are_released_without_sorting_the_rest(bench: Bench) -> None:
+    """`--limit 100` of a million looks at a hundred; and who is withheld is not sought among all of them."""
+
+    def release() -> None:
+        with bench.world.campaign.writing() as connection:
+            queue.release(connection, now_us=bench.now_us, most=2)
+
+    def count() -> None:
+        with bench.world.campaign.reading() as connection:
+            approvals.count_withheld(connection)
+
+    steps = plans(bench, release)
+    assert "SCAN letters USING INDEX letters_planned" in steps
+    assert "USE TEMP B-TREE FOR ORDER BY" not in steps
+    steps = plans(bench, count)
+    assert "SCAN withheld" in steps
+    assert not any("letters_queue" in step for step in steps)
