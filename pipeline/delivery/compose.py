@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -61,6 +61,21 @@ class Draft(NamedTuple):
     thread: Thread | None = None  # None: a first letter
 
 
+class Drafted(Protocol):
+    """What a first letter is made from: a `Draft`, or a letter of the queue."""
+
+    @property
+    def values(self) -> Mapping[str, str]: ...
+    @property
+    def language(self) -> str: ...
+    @property
+    def email(self) -> str: ...
+    @property
+    def line(self) -> int: ...
+    @property
+    def message_id(self) -> str: ...
+
+
 @dataclass(slots=True)
 class _Kept:
     """What a composer has made: letterheads by language and SMTPUTF8, the last second's Date."""
@@ -98,10 +113,16 @@ class Composer:
         now = letter.built_at or self.clock.now()
         if letter.content is not None:
             return Composed(letter.content, now)
-        thread = read_thread(letter.thread) if letter.thread else None
-        draft = Draft(letter.values, letter.language, letter.email, letter.line, letter.message_id, thread)
         try:
-            return Composed(self.write(draft, now=now, eightbit=eightbit), now)
+            if not letter.thread:
+                quick = self._write_quickly(letter, now, "8bit" if eightbit else "qp", "")
+                if quick is not None:
+                    return Composed(quick, now, dotless=not eightbit)
+            thread = read_thread(letter.thread) if letter.thread else None
+            draft = Draft(
+                letter.values, letter.language, letter.email, letter.line, letter.message_id, thread
+            )
+            return Composed(self.write_plainly(draft, now=now, eightbit=eightbit), now)
         except (TemplateFault, MessageFault, NotAttachable) as fault:
             raise Unfit(f"it cannot be written: {fault}") from None
 
@@ -183,7 +204,7 @@ class Composer:
             encoding="8bit" if eightbit else "qp",
         )
 
-    def _write_quickly(self, draft: Draft, now: datetime, encoding: Encoding, mark: str) -> bytes | None:
+    def _write_quickly(self, draft: Drafted, now: datetime, encoding: Encoding, mark: str) -> bytes | None:
         """Return the message; None where only the plain way is certain. Raises as `write` does."""
         found = self.templates.words(
             language=draft.language, recipient=draft.values, row=(self.list_file, draft.line)
@@ -213,14 +234,14 @@ class Composer:
             self.templates.render_always(draft.language)
             self._kept.differs = True
 
-    def _attachments(self, draft: Draft, of_letter: Sequence[str]) -> Sequence[Attachment]:
+    def _attachments(self, draft: Drafted, of_letter: Sequence[str]) -> Sequence[Attachment]:
         cell = draft.values.get("attachments", "")
         if not (cell or of_letter or self.always_attached):
             return ()
         names = (*self.always_attached, *of_letter, *_listed(cell))
         return self.find_attachments(names, draft.line) if names else ()
 
-    def _letterhead(self, draft: Draft) -> Letterhead | None:
+    def _letterhead(self, draft: Drafted) -> Letterhead | None:
         """Return the letterhead for the draft's language; made once."""
         key = draft.language, not draft.email.isascii()
         if key not in self._kept.heads:
@@ -231,7 +252,7 @@ class Composer:
         found = self._kept.heads[key]
         return self._signed(draft, found) if found and self.signing is not None else found
 
-    def _signed(self, draft: Draft, common: Letterhead) -> Letterhead | None:
+    def _signed(self, draft: Drafted, common: Letterhead) -> Letterhead | None:
         """Return the letterhead with the draft's signatory in it; what is theirs is made once."""
         key = common.utf8, *(draft.values.get(name, "") for name in _WHO_SIGNS)
         if key not in self._kept.signed:
@@ -245,7 +266,7 @@ class Composer:
         signed = self._kept.signed[key]
         return common.signed_by(signed) if signed else None
 
-    def _entry(self, draft: Draft, subject: str, date: bytes) -> Entry:
+    def _entry(self, draft: Drafted, subject: str, date: bytes) -> Entry:
         unsubscribe = self._unsubscribe(draft) if self.mailing else b""
         return Entry(draft.values.get("name", ""), draft.email, subject, date, draft.message_id, unsubscribe)
 
@@ -309,7 +330,7 @@ class Composer:
             ("X-Auto-Response-Suppress", b"OOF, AutoReply"),
         )
 
-    def _unsubscribe(self, draft: Draft) -> bytes:
+    def _unsubscribe(self, draft: Drafted) -> bytes:
         address = (self.reply_to or self.author).address
         token = draft.message_id.strip("<>").partition("@")[0]
         return f"<mailto:{quote(address.wire, safe='@')}?subject=unsubscribe-{token}>".encode("ascii")

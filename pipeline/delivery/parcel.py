@@ -33,10 +33,14 @@ class Unfit(Exception):
 
 
 class Composed(NamedTuple):
-    """A letter's bytes (CRLF, not dot-stuffed) and the moment in its Date."""
+    """A letter's bytes (CRLF, not dot-stuffed) and the moment in its Date.
+
+    ``dotless``: it is whole lines, of which none begins with a dot, so DATA sends it as it is.
+    """
 
     content: bytes
     built_at: datetime
+    dotless: bool = False
 
 
 Compose = Callable[[Letter, bool], Composed]  # the flag: 8-bit bodies are allowed
@@ -56,69 +60,54 @@ class Packing:
 
         Raises Unfit, and what ``compose`` raises.
         """
-        composed = self.compose(letter, self.eightbit and offer.eightbit)
-        content = composed.content
+        content, built_at, dotless = self.compose(letter, self.eightbit and offer.eightbit)
         if letter.sha256 and letter.sha256 != hashlib.sha256(content).hexdigest():
             raise Unfit(
                 "its text changed since its first attempt, and the bytes of that attempt were not kept"
             )
-        plain = content.isascii()
+        size, plain = len(content), content.isascii()
         return_path = self.return_path(letter)
-        smtputf8 = not (letter.email + return_path).isascii()
-        self._check(offer, size=len(content), plain=plain, smtputf8=smtputf8)
+        smtputf8 = not (letter.email.isascii() and return_path.isascii())
+        if smtputf8 or not plain or offer.size is not None:
+            _check(offer, size=size, plain=plain, smtputf8=smtputf8)
+        mail = f"MAIL FROM:<{return_path}>"
+        if offer.size is not None or offer.announces_size:
+            mail = f"{mail} SIZE={size}"
+        if not plain:
+            mail += " BODY=8BITMIME"
+        if smtputf8:
+            mail += " SMTPUTF8"
+        if offer.dsn:
+            mail = f"{mail} RET=HDRS ENVID={xtext(self.envelope_id(letter))}"
         return Parcel(
-            letter=letter,
-            attempt=letter.attempts + 1,
-            mail=_mail(
-                return_path,
-                self.envelope_id(letter) if offer.dsn else "",
-                offer,
-                size=len(content),
-                plain=plain,
-                smtputf8=smtputf8,
-            ),
-            rcpt=_rcpt(letter.email, offer),
-            wire=dot_stuff(content),
-            content=content,
-            sha256=letter.sha256,
-            built_at=composed.built_at,
+            letter,
+            letter.attempts + 1,
+            _command(mail),
+            _rcpt(letter.email, offer),
+            content if dotless else dot_stuff(content),
+            content,
+            letter.sha256,
+            built_at,
         )
 
-    def _check(self, offer: Offer, *, size: int, plain: bool, smtputf8: bool) -> None:
-        if smtputf8 and not offer.smtputf8:
-            raise Unfit("an address of it needs SMTPUTF8, which the relay does not offer")
-        if not plain and not offer.eightbit:
-            raise Unfit("its frozen text is 8-bit, which the relay does not take any more (8BITMIME)")
-        if offer.size is not None and size > offer.size:
-            raise Unfit(f"it has {size} octets; the relay takes {offer.size}")
 
-
-def _mail(
-    return_path: str, envelope_id: str, offer: Offer, *, size: int, plain: bool, smtputf8: bool
-) -> bytes:
-    words = [f"MAIL FROM:<{return_path}>"]
-    if offer.size is not None or offer.announces_size:
-        words.append(f"SIZE={size}")
-    if not plain:
-        words.append("BODY=8BITMIME")
-    if smtputf8:
-        words.append("SMTPUTF8")
-    if offer.dsn:
-        words += ["RET=HDRS", f"ENVID={xtext(envelope_id)}"]
-    return _command(words)
+def _check(offer: Offer, *, size: int, plain: bool, smtputf8: bool) -> None:
+    if smtputf8 and not offer.smtputf8:
+        raise Unfit("an address of it needs SMTPUTF8, which the relay does not offer")
+    if not plain and not offer.eightbit:
+        raise Unfit("its frozen text is 8-bit, which the relay does not take any more (8BITMIME)")
+    if offer.size is not None and size > offer.size:
+        raise Unfit(f"it has {size} octets; the relay takes {offer.size}")
 
 
 def _rcpt(address: str, offer: Offer) -> bytes:
-    words = [f"RCPT TO:<{address}>"]
-    if offer.dsn:
-        words.append("NOTIFY=FAILURE,DELAY")
-        if address.isascii():
-            words.append(f"ORCPT=rfc822;{xtext(address)}")
-    return _command(words)
+    if not offer.dsn:
+        return _command(f"RCPT TO:<{address}>")
+    original = f" ORCPT=rfc822;{xtext(address)}" if address.isascii() else ""
+    return _command(f"RCPT TO:<{address}> NOTIFY=FAILURE,DELAY{original}")
 
 
-def _command(words: list[str]) -> bytes:
-    text = " ".join(words)
+def _command(text: str) -> bytes:
     line = text.encode()
     if len(line) > COMMAND_LIMIT or (not text.isprintable() and _CONTROL.search(line)):
         raise Unfit("its address cannot be put into an SMTP command")
@@ -127,4 +116,6 @@ def _command(words: list[str]) -> bytes:
 
 def xtext(text: str) -> str:
     """Return ``text`` (ASCII) as xtext: "+", "=" and what is not printable as +XX (RFC 3461 4)."""
+    if text.isalnum() and text.isascii():
+        return text
     return _NOT_XTEXT.sub(lambda found: f"+{ord(found[0]):02X}", text)

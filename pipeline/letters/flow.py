@@ -9,20 +9,17 @@ Contract: `Flow.fill` gives the lines of `splice.Paragraph` for the same values,
 for octet; the values are not empty, hold no control character, no two spaces together and none at their ends.
 
 Limits: no flow for a paragraph that runs from right to left, or has two spaces together, a TAB, or a word
-that ends in "From" (`quoted` says why); at most 256 places are kept for a run, and 256 times a paragraph's
-lines.
+that ends in "From" (`quoted` says why); at most 256 places are kept for a run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import itemgetter
 
 from pipeline.letters.quoted import BEGUN, MARKED, ROOM, escaped, folded
-from pipeline.letters.splice import Gaps, Paragraph
+from pipeline.letters.splice import Gaps, Paragraph, Values
 
 MOST_PLACES = 256  # kept for one run
-MOST_KEPT = 256  # of a paragraph, by its values
 _BITS = 7  # enough for any column
 
 
@@ -40,7 +37,9 @@ class _Run:
 class Flow:
     """A paragraph, or what stands of it between hard line breaks: words with values and runs in turn."""
 
-    __slots__ = ("_first", "_found", "_kept", "_own", "_quoted", "_rest", "_steps", "_width")
+    __slots__ = ("_first", "_quoted", "_rest", "_steps", "_width", "places")
+    of_page = False
+    by_shape = True
 
     def __init__(
         self, steps: Sequence[tuple[Gaps | None, _Run | None]], paragraph: Paragraph, *, quoted: bool
@@ -48,32 +47,10 @@ class Flow:
         self._steps = tuple(steps)
         self._width, self._first, self._rest = paragraph.width, paragraph.first, paragraph.rest
         self._quoted = quoted
-        places = sorted({place for gaps, _ in steps if gaps is not None for place in gaps.places})
-        self._own = itemgetter(*places) if places else None
-        self._kept: dict[object, str] | None = {} if places else None  # by the values that stand in it
-        self._found = 0
+        self.places = paragraph.text.places
 
-    def fill(self, values: Sequence[str]) -> str:
-        """Return the encoded lines for one letter, each with its CRLF.
-
-        Many letters say the same to a ministry, a city, a "Dear Minister": what was made for some values is
-        kept, as long as it is found again more often than not.
-        """
-        if self._kept is None or self._own is None:
-            return self._filled(values)
-        own = self._own(values)
-        if (known := self._kept.get(own)) is not None:
-            self._found += 1
-            return known
-        if len(self._kept) >= MOST_KEPT:
-            self._kept = {} if self._found > MOST_KEPT else None
-            self._found = 0
-        made = self._filled(values)
-        if self._kept is not None:
-            self._kept[own] = made
-        return made
-
-    def _filled(self, values: Sequence[str]) -> str:
+    def fill(self, values: Values) -> str:
+        """Return the encoded lines for one letter, each with its CRLF."""
         out: list[str] = []
         add = out.append
         width, quoted = self._width, self._quoted

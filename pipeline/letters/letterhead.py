@@ -2,9 +2,9 @@
 
 A `Letterhead` is made from the header of one letter (`message.Head`) and serves all that have author,
 language and further fields in common: it keeps the fields that are the same, and writes recipient, subject,
-date and Message-ID between them. What it has written is read again, as `message.build_message` reads it, in
-a cheaper way: the fields are found in their order, each once and no other; every CR and LF stands in a CRLF;
-no NUL; no line is longer than it may be.
+date and Message-ID between them. What it has written is read again, as `message.build_message` reads it: the
+fields are found in their order, each once and no other; every CR and LF stands in a CRLF; no NUL; no line is
+longer than it may be. The parts were read when they were made (`proof`).
 
 Contract: `written` gives what `build_message` gives, byte for byte (`tests/unit/test_quick_letters.py`), or
 None where it cannot vouch for it, be it for a fault in a field or in the reading: then the plain way is
@@ -18,10 +18,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import NamedTuple
 
+from pipeline.letters.kept import Kept
 from pipeline.letters.message import (
-    LONGEST_LINE,
     MESSAGE_ID,
     Attachment,
     Encoding,
@@ -32,11 +33,19 @@ from pipeline.letters.message import (
     fields_of,
     part_header,
 )
+from pipeline.letters.proof import are_lines
 from pipeline.mail import headers
 
+MOST_KEPT = 1_024  # names, subjects
+
 _OPEN = ("To", "Subject", "Date", "Message-ID", "List-Unsubscribe")  # in the order in which they stand
-_TEXT = {how: part_header(b"plain", how) for how in (b"quoted-printable", b"7bit", b"8bit")}
-_HTML = {how: part_header(b"html", how) for how in (b"quoted-printable", b"7bit", b"8bit")}
+_ENCODINGS = (b"quoted-printable", b"7bit", b"8bit")
+_TEXT = {how: b"\r\n" + part_header(b"plain", how) for how in _ENCODINGS}  # behind a line of boundary
+_HTML = {how: b"\r\n" + part_header(b"html", how) for how in _ENCODINGS}
+_CONTENT_TYPE = b'Content-Type: multipart/%b;\r\n boundary="%b"\r\n\r\n'
+
+_PHRASES = Kept(partial(headers.phrase, field="To"), MOST_KEPT)
+_SUBJECTS = Kept(headers.unstructured, MOST_KEPT)
 
 
 class Entry(NamedTuple):
@@ -87,108 +96,101 @@ class Letterhead:
 
     def fits(self, entry: Entry) -> bool:
         """Say whether the header can be written for sure, without writing it."""
-        return self._header(entry) is not None
+        return self._fields(entry) is not None
 
     def written(
         self,
         entry: Entry,
         *,
-        text: str,
-        html: str,
+        text: bytes,
+        html: bytes,
         encoding: Encoding,
         attachments: Sequence[Attachment] = (),
     ) -> bytes | None:
-        """Return the whole message from its encoded parts (CRLF); None where it must be written plainly.
+        """Return the whole message from its encoded parts; None where it must be written plainly.
 
-        ``text`` and ``html`` are quoted-printable, or with ``encoding`` "8bit" as they are.
+        ``text`` and ``html`` are whole lines (`proof`): quoted-printable, or with ``encoding`` "8bit" as they
+        are.
         """
-        header = self._header(entry)
-        if header is None:
+        fields = self._fields(entry)
+        if fields is None:
             return None
-        boundary = boundary_for(entry.message_id, b"alternative", 0)
-        parts = _alternatives(boundary, text, html, encoding)
+        message_id = entry.message_id.encode("ascii")
+        boundary = boundary_for(message_id, b"alternative", 0)
+        if encoding == "8bit" and (boundary in text or boundary in html):
+            return None
+        content_type = _CONTENT_TYPE % (b"alternative", boundary)
+        body = _alternatives(boundary, text, html, encoding)
         if attachments:
-            outer = boundary_for(entry.message_id, b"mixed", 0)
-            try:
-                parts = _mixed(outer, parts, attachments)
-            except MessageFault:
+            files = _proved_parts(attachments)
+            outer = boundary_for(message_id, b"mixed", 0)
+            if files is None or (encoding == "8bit" and (outer in text or outer in html)):
                 return None
-            if encoding == "8bit" and sum(part.count(outer) for part in parts) != len(attachments) + 3:
-                return None
-        message = b"".join((*header, *parts))
-        if encoding == "8bit" and message.count(boundary) != 4:  # it stands in the letter itself
-            return None
-        return message if self._is_proved(message) else None
+            body = _mixed(outer, (content_type, *body), files)
+            content_type = _CONTENT_TYPE % (b"mixed", outer)
+        header = b"".join((*fields, content_type))
+        return b"".join((header, *body)) if self._is_proved(header) else None
 
-    def _header(self, entry: Entry) -> list[bytes] | None:
-        """Return the header's pieces; None where a value cannot stand in it."""
+    def _fields(self, entry: Entry) -> list[bytes] | None:
+        """Return the fields in pieces, but for Content-Type; None where a value cannot stand in its own."""
         if not MESSAGE_ID.fullmatch(entry.message_id) or len(entry.message_id) > 400:
             return None
         try:
-            to = headers.mailbox(entry.to_name, entry.to, field="To", utf8=self.utf8)
-            subject = headers.unstructured(entry.subject)
+            to = headers.beside(_PHRASES[entry.to_name], headers.address(entry.to, utf8=self.utf8))
+            subject = _SUBJECTS[entry.subject]
             if entry.unsubscribe:
                 headers.header("List-Unsubscribe", entry.unsubscribe)
         except headers.HeaderFault:
             return None
         message_id = entry.message_id.encode("ascii")
         first, second, third, fourth, last, *more = self.pieces
-        header = [first, to, second, subject, third, entry.date, fourth, message_id, last]
-        return [*header, entry.unsubscribe, *more] if more else header
+        fields = [first, to, second, subject, third, entry.date, fourth, message_id, last]
+        return [*fields, entry.unsubscribe, *more] if more else fields
 
-    def _is_proved(self, message: bytes) -> bool:
-        pairs = message.count(b"\r\n")
-        return (
-            self.expected.match(message) is not None
-            and message.count(b"\n") == pairs
-            and message.count(b"\r") == pairs
-            and b"\0" not in message
-            and _lines_are_short(message)
-        )
+    def _is_proved(self, header: bytes) -> bool:
+        """Say whether the header, up to the empty line, reads as it was meant to."""
+        return self.expected.fullmatch(header) is not None and are_lines(header)
 
 
-def _alternatives(boundary: bytes, text: str, html: str, encoding: Encoding) -> tuple[bytes, ...]:
-    """Return the pieces of the two parts and their lines of boundary, from their Content-Type on."""
+def _alternatives(boundary: bytes, text: bytes, html: bytes, encoding: Encoding) -> tuple[bytes, ...]:
+    """Return the pieces of the two parts and their lines of boundary."""
     if encoding == "8bit":
         first, second = b"7bit" if text.isascii() else b"8bit", b"7bit" if html.isascii() else b"8bit"
     else:
         first = second = b"quoted-printable"
     return (
-        *(
-            b'Content-Type: multipart/alternative;\r\n boundary="',
-            boundary,
-            b'"\r\n\r\n--',
-            boundary,
-            b"\r\n",
-        ),
-        *(_TEXT[first], text.encode(), b"\r\n--", boundary, b"\r\n"),
-        *(_HTML[second], html.encode(), b"\r\n--", boundary, b"--\r\n"),
+        *(b"--", boundary, _TEXT[first], text),
+        *(b"\r\n--", boundary, _HTML[second], html),
+        *(b"\r\n--", boundary, b"--\r\n"),
     )
 
 
-def _mixed(boundary: bytes, inner: Sequence[bytes], files: Sequence[Attachment]) -> tuple[bytes, ...]:
-    """Return the pieces of a part and files, from their Content-Type on. Raises MessageFault."""
+def _mixed(boundary: bytes, inner: Sequence[bytes], files: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Return the pieces of a part and files, with their lines of boundary."""
     between = b"\r\n--%b\r\n" % boundary
-    pieces = [
-        b'Content-Type: multipart/mixed;\r\n boundary="%b"\r\n\r\n--%b\r\n' % (boundary, boundary),
-        *inner,
-    ]
+    pieces = [b"--%b\r\n" % boundary, *inner]
     for file in files:
-        pieces += between, attachment_part(file)
+        pieces += between, file
     return *pieces, b"\r\n--%b--\r\n" % boundary
+
+
+def _proved_parts(attachments: Sequence[Attachment]) -> list[bytes] | None:
+    """Return the parts of files; None where one cannot be written, or was not written as it should be."""
+    parts = [part for attachment in attachments if (part := _proved_part(attachment)) is not None]
+    return parts if len(parts) == len(attachments) else None
+
+
+@lru_cache(maxsize=8)
+def _proved_part(attachment: Attachment) -> bytes | None:
+    """Return a file's part; it was read again. Cached as `attachment_part` is."""
+    try:
+        part = attachment_part(attachment)
+    except MessageFault:
+        return None
+    return part if are_lines(part) else None
 
 
 def _expected(names: Sequence[str]) -> re.Pattern[bytes]:
     """Return what a header with just these fields looks like (RFC 5322 2.2, 2.2.3)."""
     fields = (rf"{re.escape(name)}:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*" for name in names)
     return re.compile("".join([*fields, "\r\n"]).encode("ascii"))
-
-
-def _lines_are_short(message: bytes) -> bool:
-    """Say whether no line has more than 998 octets, looking at the last line end within reach of each."""
-    start, reach, size = 0, LONGEST_LINE + len(b"\r\n"), len(message)
-    while size - start > LONGEST_LINE:
-        start = message.rfind(b"\n", start, start + reach) + 1
-        if not start:
-            return False
-    return True

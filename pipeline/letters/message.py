@@ -246,19 +246,19 @@ def safe_name(name: str) -> str:
     return name or "attachment"
 
 
-def boundary_for(message_id: str, kind: bytes, turn: int) -> bytes:
+def boundary_for(message_id: bytes, kind: bytes, turn: int) -> bytes:
     """Return the boundary to be tried at this ``turn``, from 0, for a multipart of this ``kind``.
 
     `=_` in it never occurs in quoted-printable or base64.
     """
-    seed = b"%b %b %d" % (message_id.encode("ascii"), kind, turn)
+    seed = b"%b %b %d" % (message_id, kind, turn)
     return b"=_" + hashlib.sha256(seed).hexdigest()[:32].encode("ascii")
 
 
 def _boundary(message_id: str, kind: bytes, parts: Sequence[bytes]) -> bytes:
     """Return a boundary that occurs in no part (RFC 2046 5.1.1)."""
     for turn in range(100):
-        boundary = boundary_for(message_id, kind, turn)
+        boundary = boundary_for(message_id.encode("ascii"), kind, turn)
         if not any(boundary in part for part in parts):
             return boundary
     raise MessageFault("no boundary was found that the letter does not contain")

@@ -15,7 +15,7 @@ Limits: at most 64 plans are kept, each of a few times the size of its text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 
@@ -37,6 +37,8 @@ from pipeline.letters.sandbox import PLACE
 
 MOST_PLANS = 64
 
+Values = Sequence[str] | Mapping[int, str]  # by their places
+
 _GAP = re.compile("([\U000f0000-\U000ffffd])")
 _ESCAPED = re.compile(r'[&<>"]')
 _LATER = re.compile("\0([0-9]+)\0")
@@ -52,13 +54,13 @@ class Gaps:
     pieces: tuple[str, ...]
     places: tuple[int, ...]
     _form: str = field(init=False, repr=False, compare=False)
-    _chosen: Callable[[Sequence[str]], str | tuple[str, ...]] = field(init=False, repr=False, compare=False)
+    _chosen: Callable[[Values], str | tuple[str, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_form", "%s".join([piece.replace("%", "%%") for piece in self.pieces]))
         object.__setattr__(self, "_chosen", itemgetter(*self.places) if self.places else lambda _: ())
 
-    def fill(self, values: Sequence[str]) -> str:
+    def fill(self, values: Values) -> str:
         """Return the text with ``values`` in the gaps."""
         return self._form % self._chosen(values)
 
@@ -76,7 +78,7 @@ class Paragraph:
     rest: str
     rtl: bool = False
 
-    def lines(self, values: Sequence[str]) -> list[str]:
+    def lines(self, values: Values) -> list[str]:
         """Return the lines for one letter."""
         found = wrapped(self.text.fill(values), self.width)
         if self.first or self.rest:

@@ -24,6 +24,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
+from typing import NamedTuple
 
 WIDTH = 76
 LONGEST_LINE = 998  # octets, without CRLF
@@ -72,6 +73,13 @@ def unstructured(text: str, *, name: str = "Subject") -> bytes:
     return _encoded(text, name)
 
 
+class Phrase(NamedTuple):
+    """The name in a mailbox: folded, and how long an address may be to stand on its last line."""
+
+    value: bytes
+    room: int
+
+
 def mailbox(name: str, addr_spec: str, *, field: str = "From", utf8: bool = False) -> bytes:
     """Return `name <addr_spec>` (RFC 5322 3.4), or the bare address where there is no name.
 
@@ -79,22 +87,43 @@ def mailbox(name: str, addr_spec: str, *, field: str = "From", utf8: bool = Fals
     needs SMTPUTF8). ``field`` is the field's name, for the length of its first line. HeaderFault on control
     characters and on anything that is not one address.
     """
-    address = _address(addr_spec, utf8=utf8)
+    written = address(addr_spec, utf8=utf8)
+    return beside(phrase(name, field=field), written)
+
+
+def beside(found: Phrase, written: bytes) -> bytes:
+    """Return an address beside a name, folded between them where one line does not hold both."""
+    value, room = found
+    if not value:
+        return written
+    return b"%b%b<%b>" % (value, b" " if len(written) <= room else b"\r\n ", written)
+
+
+def phrase(name: str, *, field: str) -> Phrase:
+    """Return a name as it stands before an address; an empty one for no name. Raises HeaderFault."""
     _refuse_unsafe(name)
     name = " ".join(name.split())
     if not name:
-        return address
+        return Phrase(b"", 0)
     room = WIDTH - len(field) - 2
     if name.isascii() and "=?" not in name and len(name) * 2 + 2 <= room:
-        phrase = name if _ATOMS.fullmatch(name) else _quoted(name)
-        first = phrase.encode("ascii")
-        last = first
+        value = (name if _ATOMS.fullmatch(name) else _quoted(name)).encode("ascii")
+        last = value
     else:
-        first = _encoded(name, field)
-        last = first.rsplit(b"\r\n", 1)[-1]
-        room = room if last is first else WIDTH
-    gap = b" " if len(last) + len(address) + 3 <= room else b"\r\n "
-    return first + gap + b"<" + address + b">"
+        value = _encoded(name, field)
+        last = value.rsplit(b"\r\n", 1)[-1]
+        room = room if last is value else WIDTH
+    return Phrase(value, room - len(last) - 3)
+
+
+def address(addr_spec: str, *, utf8: bool) -> bytes:
+    """Return one address as it stands in a field; HeaderFault on anything else."""
+    if len(addr_spec) <= 320 and _ADDRESS.fullmatch(addr_spec):
+        return addr_spec.encode("ascii")
+    _refuse_unsafe(addr_spec)
+    if not (_address_utf8() if utf8 else _ADDRESS).fullmatch(addr_spec) or len(addr_spec.encode()) > 320:
+        raise HeaderFault("not one address")
+    return addr_spec.encode("utf-8" if utf8 else "ascii")
 
 
 def date(moment: datetime) -> bytes:
@@ -192,12 +221,3 @@ def _fold_words(text: str, room: int) -> bytes:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _address(addr_spec: str, *, utf8: bool) -> bytes:
-    if len(addr_spec) <= 320 and _ADDRESS.fullmatch(addr_spec):
-        return addr_spec.encode("ascii")
-    _refuse_unsafe(addr_spec)
-    if not (_address_utf8() if utf8 else _ADDRESS).fullmatch(addr_spec) or len(addr_spec.encode()) > 320:
-        raise HeaderFault("not one address")
-    return addr_spec.encode("utf-8" if utf8 else "ascii")

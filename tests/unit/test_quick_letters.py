@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache, partial
 from zoneinfo import ZoneInfo
@@ -12,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.delivery.compose import Composer, Draft, NotAttachable
-from pipeline.letters.message import Attachment, MessageFault
+from pipeline.delivery.letter import Letter
+from pipeline.delivery.parcel import Unfit
+from pipeline.letters.message import Attachment, MessageFault, dot_stuff
 from pipeline.letters.rendering import MOST_CASTS
 from pipeline.letters.templates import TemplateFault, compile_templates
 from pipeline.mail.address import Mailbox, parse_address
@@ -301,6 +304,43 @@ def test_any_column_comes_out_alike(padding: int, name: str, town: str, office: 
     agree(made, Draft(row, "en", "ada@office.example", 2, "<1@example.org>"), eightbit=False)
 
 
+LIKE = {ord(one): st.sampled_from("abGz09") for one in "abdgmnoprtxAGHJMPS"}
+
+
+@pytest.mark.parametrize("body", ["paragraphs", "breaks", "quotation", "spaces", "nested", "right to left"])
+@settings(max_examples=60, deadline=None)
+@given(row=rows, eightbit=st.booleans(), data=st.data())
+def test_rows_of_one_shape_come_out_alike(
+    body: str, row: dict[str, str], eightbit: bool, data: st.DataObject
+) -> None:
+    """The third has what was made of the first two, with other letters in it."""
+    made = composer(body, language="he" if body == "right to left" else "en")
+    for turn in range(4):
+        own = {
+            column: "".join(
+                data.draw(LIKE[ord(one)]) if turn and ord(one) in LIKE else one for one in value[:90]
+            )
+            for column, value in row.items()
+        }
+        agree(made, Draft(own, made.templates.languages[0], "a@b.example", 2, "<1@b.org>"), eightbit=eightbit)
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows, st.sampled_from(["", "a.txt"]))
+def test_a_letter_that_is_said_to_have_no_dots_needs_no_stuffing(row: dict[str, str], files: str) -> None:
+    """What is not said of it is found out before it goes."""
+    made = composer("breaks")
+    letter = Letter(
+        1, "<1@b.org>", "a", "a@b.example", "b.example", "en", "", 0, 0, 2, {**row, "attachments": files}
+    )
+    with suppress(Unfit):
+        composed = made(letter, False)
+        assert not composed.dotless or dot_stuff(composed.content) == composed.content
+    assert made(letter._replace(values=PLAIN_ROW), False).dotless
+    assert not made(letter._replace(values=PLAIN_ROW), True).dotless
+    assert not made(letter._replace(content=b".\r\n"), False).dotless
+
+
 PLAIN_ROW = {"name": "Göran Marsh", "town": "Port Haldane", "office": "Ministry of <Justice>"}
 
 
@@ -349,7 +389,7 @@ def test_should_the_ways_ever_differ_letters_go_the_plain_one(monkeypatch: pytes
     """`check` compares the first letters in a language; nothing is sent that the reference would not send."""
     made = composer("Dear {{ recipient.name }} of {{ recipient.town }}\n")
     draft = Draft(PLAIN_ROW, "en", "a@office.example", 2, "<1@example.org>")
-    monkeypatch.setattr("pipeline.letters.cast.Cast.quoted", lambda *_: ("another\r\n", "letter\r\n"))
+    monkeypatch.setattr("pipeline.letters.cast.Cast.quoted", lambda *_: (b"another\r\n", b"letter\r\n"))
     assert made.write(draft, now=MOMENTS[0]) != made.write_plainly(draft, now=MOMENTS[0])
     made.check(draft)
     assert made.write(draft, now=MOMENTS[0]) == made.write_plainly(draft, now=MOMENTS[0])
