@@ -39,7 +39,7 @@ def verdict(text: str) -> Address | str:
 
 def whole(text: str) -> Address | str:
     """Return what becomes of a text that goes the whole way."""
-    with mock.patch.object(address, "quick_address", lambda _: None):
+    with mock.patch.object(address, "quick_address", return_value=None):
         return verdict(text)
 
 
