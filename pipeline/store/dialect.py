@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -243,47 +244,55 @@ class Prepared:
 
 
 class PreparedRows:
-    """A statement that is run for each of many rows.
+    """An INSERT that is compiled once and puts many rows into a file, some of them at a time.
 
-    The interpreter is let go and taken back for each row: for a thread that competes with others, `rows_of`
-    is better.
+    Where a table has a trigger, SQLite makes ready to take a statement back: for many rows it does so once.
     """
 
-    __slots__ = ("_columns", "_in_file", "_statement")
+    __slots__ = ("_columns", "_compiled", "_sql", "_statement")
 
     def __init__(self, columns: Sequence[str], statement: sa.Executable) -> None:
         """``columns`` names the parameters that a row holds, in order; the others are the same for all."""
         self._columns = tuple(columns)
         self._statement = statement
-        self._in_file: tuple[str, list[str], dict[str, Any]] | None = None
+        self._compiled: _InFile | None = None
+        self._sql: dict[int, str] = {}  # by the number of rows
 
     def run(
-        self, connection: sa.Connection, rows: Iterable[tuple[object, ...]], **parameters: object
+        self, connection: sa.Connection, rows: Sequence[tuple[object, ...]], **parameters: object
     ) -> None:
-        """Run it for each of ``rows`` in the transaction of ``connection``."""
-        if connection.dialect.name == POSTGRESQL:
-            server = _compiled(self._statement, connection)
-            named = (server.given(parameters | dict(zip(self._columns, row, strict=True))) for row in rows)
-            _driver(connection).cursor().executemany(server.sql, named)
-            return
-        if self._in_file is None:
-            self._in_file = self._for_file()
-        sql, order, constants = self._in_file
-        common = constants | parameters
-        others = tuple(common[name] for name in order)
-        _driver(connection).executemany(sql, (row + others for row in rows))
+        """Put ``rows`` in, in the transaction of ``connection``."""
+        if self._compiled is None:
+            self._compiled = _compiled_for_file(self._statement)
+        common = self._compiled.constants | parameters
+        others = [common[name] for name in self._others(self._compiled)]
+        driver = _driver(connection)
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            some = rows[start : start + ROWS_AT_ONCE]
+            if (sql := self._sql.get(len(some))) is None:
+                sql = self._sql[len(some)] = self._for_rows(self._compiled, len(some))
+            driver.execute(sql, [*others, *chain.from_iterable(some)])
 
-    def _for_file(self) -> tuple[str, list[str], dict[str, Any]]:
-        """Return the statement, which parameters follow those of the row, and what the statement itself says.
+    def _others(self, compiled: _InFile) -> list[str]:
+        """Return the parameters that are the same for all rows, in their order."""
+        return [name for name in compiled.names if name not in self._columns]
 
-        Parameters are numbered, so that a row is bound as the tuple it is.
-        """
-        sql, constants, names = _compiled_for_file(self._statement)
-        others = [name for name in names if name not in self._columns]
-        numbers = {name: number for number, name in enumerate([*self._columns, *others], 1)}
-        return _NAMED.sub(lambda found: f"?{numbers[found[1]]}", sql), others, constants
+    def _for_rows(self, compiled: _InFile, number: int) -> str:
+        """Return the statement for so many rows, its parameters numbered: the rows' behind the others."""
+        numbers = {name: number for number, name in enumerate(self._others(compiled), 1)}
+        behind, columns = len(numbers) + 1, self._columns
+
+        def numbered(text: str, row: int = 0) -> str:
+            own = {name: behind + row * len(columns) + at for at, name in enumerate(columns)}
+            return _NAMED.sub(lambda found: f"?{(numbers | own)[found[1]]}", text)
+
+        before, values, after = _VALUES.split(compiled.sql, maxsplit=1)
+        every = ", ".join(numbered(values, row) for row in range(number))
+        return f"{before} VALUES {every} {numbered(after)}"
 
 
+ROWS_AT_ONCE = 100  # of `PreparedRows`: an older SQLite takes 999 parameters
+_VALUES = re.compile(r" VALUES (\([^()]*\)) ?")
 _NAMED = re.compile(r":([a-z_][a-z0-9_]*)")
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 

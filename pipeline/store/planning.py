@@ -51,7 +51,7 @@ def plan(
     else:
         rounds = followups.rounds(connection, campaign=campaign)
         while batch := list(islice(stream, BATCH)):
-            _UPSERT.run(connection, map(of_row, batch), p_campaign=campaign, p_seen=seen, p_now=now_us)
+            _UPSERT.run(connection, list(map(of_row, batch)), p_campaign=campaign, p_seen=seen, p_now=now_us)
             for number in rounds:
                 _refresh_followups(connection, batch, campaign=campaign, round_=number, seen=seen)
     gone = connection.execute(

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from pipeline.delivery.letter import State
-from pipeline.delivery.plan import plan_letters
+from pipeline.delivery.plan import PlannedLetter, plan_letters
 from pipeline.errors import Unusable
+from pipeline.mail.address import parse_address
 from pipeline.recipients.pairing import Pair
-from pipeline.recipients.rows import read_recipients
+from pipeline.recipients.rows import Recipient, read_recipients
 from pipeline.store.planning import ROW_REMOVED, Planning
+from pipeline.store.tables import letters
 from tests.postgres import BOTH, FILE_ONLY
 from tests.unit.store_support import (
     ACCEPTED,
@@ -159,6 +165,32 @@ def test_a_list_longer_than_a_batch_is_planned_whole(bench: Bench) -> None:
     names = [f"name{number}" for number in range(1_101)]
     assert bench.plan(rows(*names)).new == 1_101
     assert bench.plan(rows(*names[:-1])) == Planning(new=0, cancelled=1)
+
+
+@pytest.mark.parametrize("number", [1, 99, 100, 101, 500, 601])
+def test_each_row_keeps_its_own_cells_however_many_go_together(bench: Bench, number: int) -> None:
+    """Rows are put in many at a time, the last few by themselves; no cell slips into another row."""
+    names = [f"name{one}" for one in range(number)]
+    for title in ("Dr", "Prof"):  # put in, and refreshed
+        text = "email,name,title\n" + "".join(f"{name}@office.example,{name},{title}\n" for name in names)
+        bench.plan(text)
+        wanted = planned_from(text, secret=bench.world.secret)
+        with bench.world.campaign.reading() as connection:
+            found = connection.execute(
+                sa.select(*(letters.c[field] for field in PlannedLetter._fields)).order_by(letters.c.id)
+            )
+            assert list(map(tuple, found)) == list(map(tuple, wanted))
+    assert bench.states() == dict.fromkeys(names, State.PLANNED)
+
+
+@given(st.dictionaries(st.text(), st.text()))
+@example({'a"b': "c\\d\n\x00\x7f\u2028é\ud800"})
+def test_a_row_is_kept_as_json_has_it(cells: dict[str, str]) -> None:
+    """It is written by hand, for speed; every character stands in it as the library would write it."""
+    address = parse_address("ada@office.example")
+    pair = Pair(Recipient(2, address, "en", "", "", (), cells))
+    (letter,) = plan_letters([pair], campaign="x", author_domain="committee.example", secret=SECRET)
+    assert letter.row == json.dumps(cells, ensure_ascii=False, separators=(",", ":"))
 
 
 def test_the_message_id_depends_on_identity_alone() -> None:
