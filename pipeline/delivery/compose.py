@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -86,6 +86,7 @@ class _Kept:
     compared: Counter[str] = field(default_factory=Counter)  # letters written both ways, by language
     differs: bool = False  # they were not the same
     second: datetime = datetime(1, 1, 1, tzinfo=UTC)
+    next_second: datetime = datetime(1, 1, 1, tzinfo=UTC)
     date: bytes = b""
 
 
@@ -244,12 +245,12 @@ class Composer:
     def _letterhead(self, draft: Drafted) -> Letterhead | None:
         """Return the letterhead for the draft's language; made once."""
         key = draft.language, not draft.email.isascii()
-        if key not in self._kept.heads:
-            nobody = Draft(
-                {}, draft.language, "é@example.org" if key[1] else "e@example.org", 0, "<i@example.org>"
-            )
-            self._kept.heads[key] = Letterhead.of(self._head(nobody, "x", self.clock.now()))
-        found = self._kept.heads[key]
+        try:
+            found = self._kept.heads[key]
+        except KeyError:
+            to = "é@example.org" if key[1] else "e@example.org"
+            nobody = Draft({}, draft.language, to, 0, "<i@example.org>")
+            found = self._kept.heads[key] = Letterhead.of(self._head(nobody, "x", self.clock.now()))
         return self._signed(draft, found) if found and self.signing is not None else found
 
     def _signed(self, draft: Drafted, common: Letterhead) -> Letterhead | None:
@@ -272,13 +273,14 @@ class Composer:
 
     def _date(self, now: datetime) -> bytes:
         """Return the value of a Date field; made once a second."""
-        second = now.replace(microsecond=0)
-        if second.tzinfo is not UTC:
+        kept = self._kept
+        if now.tzinfo is not UTC:
             return headers.date(now.astimezone(self.zone))
-        if second != self._kept.second:
-            self._kept.date = headers.date(second.astimezone(self.zone))
-            self._kept.second = second
-        return self._kept.date
+        if not kept.second <= now < kept.next_second:
+            kept.second = now.replace(microsecond=0)
+            kept.next_second = kept.second + timedelta(seconds=1)
+            kept.date = headers.date(now.astimezone(self.zone))
+        return kept.date
 
     def author_of(self, values: Mapping[str, str]) -> tuple[str, str]:
         """Return name and address in From: the address stays the campaign's, whoever signs."""

@@ -119,21 +119,20 @@ class Cast:
 
     def quoted(self, words: Words) -> Parts | None:
         """Return text part and HTML part as quoted-printable, without their headers."""
-        return self._filled(self._quoted, words)
+        if self._quoted is None or not self.vouches(words):
+            return None
+        return self._quoted.fill([*words.values, words.subject, words.preheader])
 
     def plain(self, words: Words) -> Parts | None:
         """Return text part and HTML part as they are, with CRLF, without their headers."""
-        return self._filled(self._plain, words)
+        if self._plain is None or not self.vouches(words):
+            return None
+        return self._plain.fill([*words.values, words.subject, words.preheader])
 
     def vouches(self, words: Words) -> bool:
         """Say whether the letter can be written for sure, without writing it: neither body nor page can
         become longer than a letter may be."""
         return self.least + self.growth * len("".join(words.values)) <= LARGEST_TEXT
-
-    def _filled(self, form: Form | None, words: Words) -> Parts | None:
-        if form is None or not self.vouches(words):
-            return None
-        return form.fill([*words.values, words.subject, words.preheader])
 
 
 def cast(plan: BodyPlan, frame: Frame, markdown: str) -> Cast | None:

@@ -112,15 +112,15 @@ class Letterhead:
         ``text`` and ``html`` are whole lines (`proof`): quoted-printable, or with ``encoding`` "8bit" as they
         are.
         """
-        fields = self._fields(entry)
-        if fields is None:
+        header = self._fields(entry)
+        if header is None:
             return None
         message_id = entry.message_id.encode("ascii")
         boundary = boundary_for(message_id, b"alternative", 0)
         if encoding == "8bit" and (boundary in text or boundary in html):
             return None
         content_type = _CONTENT_TYPE % (b"alternative", boundary)
-        body = _alternatives(boundary, text, html, encoding)
+        body: Sequence[bytes] = _alternatives(boundary, text, html, encoding)
         if attachments:
             files = _proved_parts(attachments)
             outer = boundary_for(message_id, b"mixed", 0)
@@ -128,24 +128,24 @@ class Letterhead:
                 return None
             body = _mixed(outer, (content_type, *body), files)
             content_type = _CONTENT_TYPE % (b"mixed", outer)
-        header = b"".join((*fields, content_type))
+        header += content_type
         return b"".join((header, *body)) if self._is_proved(header) else None
 
-    def _fields(self, entry: Entry) -> list[bytes] | None:
-        """Return the fields in pieces, but for Content-Type; None where a value cannot stand in its own."""
-        if not MESSAGE_ID.fullmatch(entry.message_id) or len(entry.message_id) > 400:
+    def _fields(self, entry: Entry) -> bytes | None:
+        """Return the fields but for Content-Type; None where a value cannot stand in its own."""
+        to_name, address, subject, date, message_id, unsubscribe = entry
+        if not MESSAGE_ID.fullmatch(message_id) or len(message_id) > 400:
             return None
         try:
-            to = headers.beside(_PHRASES[entry.to_name], headers.address(entry.to, utf8=self.utf8))
-            subject = _SUBJECTS[entry.subject]
-            if entry.unsubscribe:
-                headers.header("List-Unsubscribe", entry.unsubscribe)
+            to = headers.beside(_PHRASES[to_name], headers.address(address, utf8=self.utf8))
+            about = _SUBJECTS[subject]
+            if unsubscribe:
+                headers.header("List-Unsubscribe", unsubscribe)
         except headers.HeaderFault:
             return None
-        message_id = entry.message_id.encode("ascii")
-        first, second, third, fourth, last, *more = self.pieces
-        fields = [first, to, second, subject, third, entry.date, fourth, message_id, last]
-        return [*fields, entry.unsubscribe, *more] if more else fields
+        first, second, third, fourth, *last = self.pieces
+        number = message_id.encode("ascii")
+        return b"".join((first, to, second, about, third, date, fourth, number, unsubscribe.join(last)))
 
     def _is_proved(self, header: bytes) -> bool:
         """Say whether the header, up to the empty line, reads as it was meant to."""
@@ -158,11 +158,8 @@ def _alternatives(boundary: bytes, text: bytes, html: bytes, encoding: Encoding)
         first, second = b"7bit" if text.isascii() else b"8bit", b"7bit" if html.isascii() else b"8bit"
     else:
         first = second = b"quoted-printable"
-    return (
-        *(b"--", boundary, _TEXT[first], text),
-        *(b"\r\n--", boundary, _HTML[second], html),
-        *(b"\r\n--", boundary, b"--\r\n"),
-    )
+    text_part, html_part = (b"--", boundary, _TEXT[first], text), (b"\r\n--", boundary, _HTML[second], html)
+    return *text_part, *html_part, b"\r\n--", boundary, b"--\r\n"
 
 
 def _mixed(boundary: bytes, inner: Sequence[bytes], files: Sequence[bytes]) -> tuple[bytes, ...]:
@@ -191,6 +188,6 @@ def _proved_part(attachment: Attachment) -> bytes | None:
 
 
 def _expected(names: Sequence[str]) -> re.Pattern[bytes]:
-    """Return what a header with just these fields looks like (RFC 5322 2.2, 2.2.3)."""
-    fields = (rf"{re.escape(name)}:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*" for name in names)
+    """Return what a header with just these fields looks like (RFC 5322 2.2, 2.2.3), if it is whole lines."""
+    fields = (rf"{re.escape(name)}:.*+\n(?:[ \t].*+\n)*+" for name in names)
     return re.compile("".join([*fields, "\r\n"]).encode("ascii"))

@@ -14,9 +14,10 @@ or empty, control characters, two spaces together, a value that is not text, a l
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import NamedTuple, cast
 
 from jinja2 import nodes
 
@@ -54,6 +55,10 @@ class Outline:
     filling: tuple[int | str, ...]
     rtl: bool = False  # values of the body are isolated
     apart: tuple[str, ...] = ()  # their lines follow behind the columns
+    _chosen: Callable[[Sequence[str]], Sequence[str]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_chosen", _choosing(self.filling))
 
     def fill(self, recipient: Mapping[str, str]) -> Words | None:
         """Return the words for one recipient (column -> cell); None where they must be rendered."""
@@ -74,8 +79,7 @@ class Outline:
             return None
         if self.rtl:
             cells = [isolated(cell) for cell in cells]
-        values = [cells[one] if type(one) is int else one for one in self.filling]
-        return Words(subject, preheader, self.markdown, values)  # type: ignore[arg-type]
+        return Words(subject, preheader, self.markdown, self._chosen(cells))
 
 
 def shape(text: str) -> tuple[str, ...]:
@@ -125,6 +129,13 @@ def filling(values: Iterable[str], mark: str) -> tuple[int | str, ...] | None:
             return None
         found.append(int(number[1]) if number else value)
     return tuple(found)
+
+
+def _choosing(filling: Sequence[int | str]) -> Callable[[Sequence[str]], Sequence[str]]:
+    """Return what chooses the values of a body from cells."""
+    if len(filling) > 1 and all(isinstance(one, int) for one in filling):
+        return cast("Callable[[Sequence[str]], tuple[str, ...]]", itemgetter(*filling))
+    return lambda cells: [one if isinstance(one, str) else cells[one] for one in filling]
 
 
 def _column(node: nodes.Node) -> str:

@@ -208,6 +208,7 @@ class Templates:
         self._casts: dict[tuple[str, str, bool], Cast] = {}
         self._made: Counter[str] = Counter()  # casts, by language
         self._uncast: set[str] = set()  # languages whose letters are all rendered
+        self._ready: dict[str, tuple[Outline, Cast]] = {}  # where it is the same for all letters
         self.languages = tuple(sorted([*letters, *broken]))
         self.followups: Templates | None = None  # second letters, where there are words for them
 
@@ -234,6 +235,9 @@ class Templates:
 
         What they give together is what `render` gives. TemplateFault as `render` raises it.
         """
+        ready = self._ready.get(language)
+        if ready and (words := ready[0].fill(recipient)):
+            return words, ready[1]
         letter = self._letters.get(language)
         if letter is None or language in self._uncast:
             return None
@@ -249,6 +253,8 @@ class Templates:
         if words is None:
             return None
         found = self._casts.get((language, words.markdown, bool(words.preheader)))
+        if found and outline and not shapes and not self.facts.salutations:
+            self._ready[language] = outline, found
         return (words, found) if found else self._newly_cast(language, words, row)
 
     def _addressed(self, language: str, recipient: Mapping[str, str]) -> Mapping[str, str]:
@@ -265,6 +271,7 @@ class Templates:
     def render_always(self, language: str) -> None:
         """Let `words` give no letter in ``language`` any more."""
         self._uncast.add(language)
+        self._ready.pop(language, None)
 
     def attached(self, language: str) -> tuple[str, ...]:
         """Return the names of the files that go with every letter in ``language``."""

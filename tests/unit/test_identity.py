@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 
 import pytest
@@ -31,3 +32,10 @@ def test_a_token_gives_its_number_back(number: int) -> None:
 def test_what_nobody_made_is_no_token(token: str) -> None:
     """Too short, foreign letters, or a guess."""
     assert read_token(token, KEY) is None
+
+
+@given(st.integers(1, LARGEST_NUMBER))
+def test_a_token_ends_in_the_hmac_in_base32(number: int) -> None:
+    """Its first 80 bits, as the library writes them."""
+    mac = hmac.digest(KEY, b"letter %d" % number, "sha256")
+    assert letter_token(number, KEY)[-16:] == base64.b32encode(mac[:10]).decode().lower()
