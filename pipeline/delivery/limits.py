@@ -210,17 +210,18 @@ def live_buckets(quota: Quota, buckets: Iterable[Bucket], *, now_us: int) -> tup
     """
     width = quota.bucket_us
     current = now_us // width * width
+    since = counts_since(quota, now_us=now_us)
     counts: dict[int, int] = {}
     for bucket in buckets:
         start = min(bucket.start_us, current)
-        if bucket.count > 0 and _forgotten_at(quota, start) > now_us:
+        if bucket.count > 0 and start > since:
             counts[start] = counts.get(start, 0) + bucket.count
     return tuple(Bucket(start, counts[start]) for start in sorted(counts))
 
 
-def quota_used(quota: Quota, buckets: Iterable[Bucket], *, now_us: int) -> int:
-    """Return how many letters count against the quota now."""
-    return sum(bucket.count for bucket in live_buckets(quota, buckets, now_us=now_us))
+def counts_since(quota: Quota, *, now_us: int) -> int:
+    """Return the moment behind which a bucket has to begin to count now."""
+    return now_us - quota.bucket_us - quota.window_s * SECOND_US
 
 
 def grant_quota(quota: Quota, buckets: Iterable[Bucket], *, now_us: int, want: int) -> Grant:

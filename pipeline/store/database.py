@@ -19,10 +19,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.clock import Clock, to_us
 from pipeline.errors import StoreUnwritable
+from pipeline.store.dialect import Connected
 from pipeline.store.migrations import Schema, migrate
-from pipeline.store.sqlite_file import SqliteFile, sync_folder
+from pipeline.store.sqlite_file import SqliteFile, Straight, sync_folder
 
-__all__ = ["Connection", "Database", "Medium", "sync_folder"]
+__all__ = ["Connected", "Connection", "Database", "Medium", "sync_folder"]
 
 Connection = sa.Connection  # the name of a transaction for those who only hand it on
 
@@ -73,6 +74,7 @@ class Database:
         self.name = self.medium.name
         self.is_server = not isinstance(self.medium, SqliteFile)
         self.server_name = self.medium.server_name
+        self._straight = Straight(self.medium.path) if isinstance(self.medium, SqliteFile) else None
         with ExitStack() as undo:
             self._engine, self._reader = self.medium.open()
             undo.callback(self.close)
@@ -87,6 +89,29 @@ class Database:
         """Hand out a writing transaction; it is committed at the end, rolled back by an exception."""
         with self._guarded(), self.medium.turn(), self._engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def running(self, *, at_once: bool = False) -> Iterator[Connected]:
+        """Hand out a writing transaction for `Prepared` statements alone: what a send does again and again.
+
+        With a file it goes past SQLAlchemy. ``at_once`` as below, where there is a server.
+        """
+        if self._straight is None:
+            with self.at_once() if at_once else self.writing() as connection:
+                yield connection
+            return
+        with self._guarded(), self.medium.turn(), self._straight.transaction("BEGIN IMMEDIATE") as own:
+            yield own
+
+    @contextmanager
+    def asking(self) -> Iterator[Connected]:
+        """Hand out a connection for `Prepared` questions alone, about one state of things."""
+        if self._straight is None:
+            with self.reading() as connection:
+                yield connection
+            return
+        with self._guarded(), self._straight.transaction("BEGIN") as own:
+            yield own
 
     @contextmanager
     def at_once(self) -> Iterator[sa.Connection]:
@@ -109,6 +134,8 @@ class Database:
         """Let go of the database; it is opened again when it is asked something."""
         self._engine.dispose()
         self._reader.dispose()
+        if self._straight is not None:
+            self._straight.close()
 
     def take_turns(self) -> None:
         """Let the processes that write queue for it, those that are started from now on included."""

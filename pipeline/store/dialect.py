@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
@@ -28,11 +29,15 @@ NO_CHARACTER = "\ufffd"
 # With ON CONFLICT, which both databases have. It is SQLite's, and PostgreSQL's compiler writes it as well: to
 # load what SQLAlchemy has for PostgreSQL takes 20 ms and 2 MiB, and most stores are files.
 insert = sqlite.insert
+Insert = sqlite.Insert
+
+# Who runs a `Prepared`: a connection of SQLAlchemy's, or, where it is run again and again, the file's own.
+Connected = sa.Connection | sqlite3.Connection
 
 
-def is_shared(connection: sa.Connection) -> bool:
+def is_shared(connection: Connected) -> bool:
     """Say whether the database is a server, at which other hosts may be at work too."""
-    return connection.dialect.name == POSTGRESQL
+    return not isinstance(connection, sqlite3.Connection) and connection.dialect.name == POSTGRESQL
 
 
 def has_table(connection: sa.Connection, name: str) -> bool:
@@ -55,10 +60,10 @@ def alone(connection: sa.Connection, what: str) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(here, 0))))
 
 
-def store_now_us(connection: sa.Connection) -> int:
+def store_now_us(connection: Connected) -> int:
     """Return the time of day of a server."""
-    now_us = sa.cast(sa.extract("epoch", sa.func.clock_timestamp()) * 1_000_000, sa.BigInteger)
-    return int(connection.scalar(sa.select(now_us)) or 0)
+    ((now_us,),) = _STORE_NOW.run(connection)
+    return int(now_us)
 
 
 # -- rows in one parameter
@@ -181,6 +186,13 @@ def texts_of(parameter: str) -> sa.Subquery:
     return sa.select(number, text).subquery(f"{parameter}_rows")
 
 
+def counts_of(parameter: str) -> sa.Subquery:
+    """Return a table with the columns ``name`` and ``number``: the pairs of ``parameter``'s JSON object."""
+    each = _Pairs(json_parameter(parameter)).table_valued("key", "value", name=f"{parameter}_each")
+    name = sa.type_coerce(each.c.key, sa.Text()).label("name")
+    return sa.select(name, _Number(each.c.value).label("number")).subquery(f"{parameter}_rows")
+
+
 class _Json(sa.Text):
     """Text that is JSON, as `as_rows` and its like make it."""
 
@@ -200,6 +212,11 @@ def as_texts(texts: Mapping[int, str]) -> str:
     return json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
 
 
+def as_counts(counts: Mapping[str, int]) -> str:
+    """Return numbers by name as the JSON that `counts_of` reads."""
+    return json.dumps(counts, ensure_ascii=False, separators=(",", ":"))
+
+
 def as_rows(rows: Iterable[Sequence[object]]) -> str:
     """Return rows as the JSON that `rows_of` reads."""
     return json.dumps(list(rows), ensure_ascii=False, separators=(",", ":"))
@@ -212,35 +229,57 @@ class Prepared:
     """A statement that is compiled once, when it is first run, and run by the driver itself.
 
     What SQLAlchemy does around a statement takes longer than the statement, where it is run for every commit.
-    Rows come as plain tuples.
+    Rows come as plain tuples, or lists.
     """
 
-    __slots__ = ("_at_server", "_in_file", "_statement", "_statement_at_server")
+    __slots__ = ("_at_server", "_in_file", "_in_one", "_statement", "_statement_at_server")
 
-    def __init__(self, statement: sa.Executable, *, at_server: sa.Executable | None = None) -> None:
-        """``at_server`` is the statement that says the same where other hosts are at work."""
+    def __init__(
+        self,
+        statement: sa.Executable,
+        *,
+        at_server: sa.Executable | None = None,
+        in_one: bool = False,
+    ) -> None:
+        """``at_server`` is the statement that says the same where other hosts are at work.
+
+        ``in_one``: rows of texts and numbers come from a file in one piece, as JSON. For each single row, the
+        interpreter is let go and taken back.
+        """
+        self._in_one = in_one
         self._statement = statement
         self._statement_at_server = statement if at_server is None else at_server
         self._in_file: _InFile | None = None
         self._at_server: _AtServer | None = None
 
-    def run(self, connection: sa.Connection, **parameters: object) -> list[tuple[Any, ...]]:
+    def run(self, connection: Connected, **parameters: object) -> list[tuple[Any, ...]]:
         """Run it in the transaction of ``connection``; return its rows."""
-        if connection.dialect.name == POSTGRESQL:
-            return self._run_at_server(connection, parameters)
-        if self._in_file is None:
-            self._in_file = _compiled_for_file(self._statement)
-        sql, constants, _ = self._in_file
-        rows: list[tuple[Any, ...]] = _driver(connection).execute(sql, constants | parameters).fetchall()
+        cursor = self._execute(connection, parameters)
+        rows: list[tuple[Any, ...]] = cursor.fetchall() if cursor.description is not None else []
+        if self._in_one and not is_shared(connection):
+            rows = json.loads(rows[0][0])
         return rows
 
-    def _run_at_server(
-        self, connection: sa.Connection, parameters: Mapping[str, object]
-    ) -> list[tuple[Any, ...]]:
-        if self._at_server is None:
-            self._at_server = _compiled(self._statement_at_server, connection)
-        cursor = _driver(connection).execute(self._at_server.sql, self._at_server.given(parameters))
-        return cursor.fetchall() if cursor.description is not None else []
+    def change(self, connection: Connected, **parameters: object) -> int:
+        """Run one that changes rows; return how many."""
+        return int(self._execute(connection, parameters).rowcount)
+
+    def _execute(self, connection: Connected, parameters: dict[str, object]) -> Any:
+        if not isinstance(connection, sqlite3.Connection) and is_shared(connection):
+            if self._at_server is None:
+                self._at_server = _compiled(self._statement_at_server, connection)
+            return _driver(connection).execute(self._at_server.sql, self._at_server.given(parameters))
+        if self._in_file is None:
+            self._in_file = _compiled_for_file(_in_one(self._statement) if self._in_one else self._statement)
+        sql, constants, _ = self._in_file
+        return _driver(connection).execute(sql, constants | parameters)
+
+
+def _in_one(question: sa.Executable) -> sa.Executable:
+    """Return a question whose answer is one JSON array with all rows."""
+    assert isinstance(question, sa.SelectBase)
+    rows = question.subquery("all_rows")
+    return sa.select(sa.func.json_group_array(sa.func.json_array(*rows.c)))
 
 
 class PreparedRows:
@@ -293,6 +332,9 @@ class PreparedRows:
 
 ROWS_AT_ONCE = 100  # of `PreparedRows`: an older SQLite takes 999 parameters
 _VALUES = re.compile(r" VALUES (\([^()]*\)) ?")
+_STORE_NOW = Prepared(
+    sa.select(sa.cast(sa.extract("epoch", sa.func.clock_timestamp()) * 1_000_000, sa.BigInteger))
+)
 _NAMED = re.compile(r":([a-z_][a-z0-9_]*)")
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
@@ -354,6 +396,8 @@ def _keepable_json(value: Any) -> Any:
     return _ESCAPED_NUL.sub(rf"\1{NO_CHARACTER}", value) if "\\u0000" in value else value
 
 
-def _driver(connection: sa.Connection) -> Any:
+def _driver(connection: Connected) -> Any:
     """Return the driver's own connection, in the transaction of ``connection``."""
-    return connection.connection.driver_connection
+    return (
+        connection if isinstance(connection, sqlite3.Connection) else connection.connection.driver_connection
+    )

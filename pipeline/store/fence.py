@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from pipeline.clock import to_us
 from pipeline.delivery.letter import Parcel, Phase, Result, State
+from pipeline.store.database import Database
 from pipeline.store.dialect import (
+    Connected,
+    Insert,
     Prepared,
     as_numbers,
     as_rows,
@@ -27,10 +31,12 @@ from pipeline.store.dialect import (
     rows_of,
     texts_of,
 )
-from pipeline.store.operator import IN_DOUBT, is_paused
+from pipeline.store.operator import IN_DOUBT, PAUSED, is_paused
 from pipeline.store.tables import attempts, bundles, contents, letters
 
 PACKING_LEVEL = 3  # of zlib: a seventh of the time of each message packed alone, and a tenth of the size
+PIECE = 2_047  # octets: of more at once, hashlib lets the interpreter go, which takes longer to get back
+LONG = 16_384  # octets that take long enough to hash to let it go
 
 _open_attempt = attempts.alias()
 
@@ -39,15 +45,19 @@ _open_attempt = attempts.alias()
 class Written:
     """What one commit granted: letter and attempt numbers.
 
-    ``paused`` when the operator stopped all sending.
+    ``paused`` when not all was granted because the operator stopped all sending.
     """
 
     granted: frozenset[tuple[int, int]]
     paused: bool
 
 
-def write(
-    connection: sa.Connection,
+class _NotAll(Exception):
+    """Not all that was asked for may be granted."""
+
+
+def commit(
+    database: Database,
     *,
     run: int,
     permits: Sequence[Parcel],
@@ -55,39 +65,103 @@ def write(
     now_us: int,
     keep_bytes: bool,
 ) -> Written:
-    """Record results, then grant permissions, in the caller's transaction.
+    """Record results, then grant permissions, in one transaction.
 
-    Nothing is granted until it commits.
+    With a file all is granted as a rule, and nothing has to be told row by row. Where that is not so, nothing
+    is written, and it is done once more in full.
     """
+    permission = _Permission(run, now_us, keep_bytes)
+    try:
+        with database.running() as connection:
+            return _write(connection, permission, permits, results, exactly=database.is_server)
+    except _NotAll:
+        with database.running() as connection:
+            return _write(connection, permission, permits, results, exactly=True)
+
+
+def write(
+    connection: Connected,
+    *,
+    run: int,
+    permits: Sequence[Parcel],
+    results: Sequence[Result],
+    now_us: int,
+    keep_bytes: bool,
+) -> Written:
+    """Do the same in the caller's transaction. Nothing is granted until it commits."""
+    return _write(connection, _Permission(run, now_us, keep_bytes), permits, results, exactly=True)
+
+
+class _Permission(NamedTuple):
+    """What the permissions and results of one commit have in common."""
+
+    run: int
+    now_us: int
+    keep_bytes: bool
+
+
+def _write(
+    connection: Connected,
+    common: _Permission,
+    permits: Sequence[Parcel],
+    results: Sequence[Result],
+    *,
+    exactly: bool,
+) -> Written:
     if results:
         first = {(result.letter, result.attempt): result for result in reversed(results)}
-        _record(connection, first.values(), run=run, now_us=now_us)
-    paused = is_paused(connection)
-    granted: frozenset[tuple[int, int]] = frozenset()
-    if permits and not paused:
-        granted = _permit(connection, permits, run=run, now_us=now_us, keep_bytes=keep_bytes)
-    return Written(granted, paused)
-
-
-def _permit(
-    connection: sa.Connection, parcels: Sequence[Parcel], *, run: int, now_us: int, keep_bytes: bool
-) -> frozenset[tuple[int, int]]:
-    """Insert the attempts that may be, count them, and freeze what they send."""
-    common = {"p_run": run, "p_now": now_us}
-    firsts = [parcel.letter.id for parcel in parcels if parcel.attempt == 1]
-    granted = set(_PERMIT_FIRST.run(connection, asked=as_numbers(firsts), **common)) if firsts else set()
-    if len(firsts) < len(parcels):
-        others = [parcel for parcel in parcels if parcel.attempt != 1]
-        asked = as_rows((parcel.letter.id, parcel.attempt, parcel.sha256) for parcel in others)
-        granted |= set(_PERMIT.run(connection, asked=asked, **common))
+        _record(connection, first.values(), run=common.run, now_us=common.now_us)
+    if not permits:
+        return Written(frozenset(), paused=False)
+    granted = _granted(connection, common, permits) if exactly else _all(connection, common, permits)
     if granted:
         _COUNT.run(connection, counted=as_numbers(letter for letter, _ in granted))
-        allowed = [parcel for parcel in parcels if (parcel.letter.id, parcel.attempt) in granted]
-        _freeze(connection, [parcel for parcel in allowed if not parcel.letter.sha256], keep_bytes=keep_bytes)
+        new = [parcel for parcel in permits if not parcel.letter.sha256 and _attempt(parcel) in granted]
+        _freeze(connection, new, keep_bytes=common.keep_bytes)
+    return Written(granted, paused=len(granted) < len(permits) and is_paused(connection))
+
+
+def _attempt(parcel: Parcel) -> tuple[int, int]:
+    return parcel.letter.id, parcel.attempt
+
+
+def _granted(
+    connection: Connected, common: _Permission, parcels: Sequence[Parcel]
+) -> frozenset[tuple[int, int]]:
+    """Insert the attempts that may be, and return them."""
+    granted: set[tuple[int, int]] = set()
+    for insert_, asked, _ in _asked_of(parcels):
+        granted |= set(insert_.telling.run(connection, asked=asked, p_run=common.run, p_now=common.now_us))
     return frozenset(granted)
 
 
-def _freeze(connection: sa.Connection, parcels: Sequence[Parcel], *, keep_bytes: bool) -> None:
+def _all(connection: Connected, common: _Permission, parcels: Sequence[Parcel]) -> frozenset[tuple[int, int]]:
+    """Insert all of the attempts. Raises _NotAll where one may not be.
+
+    SQLite's interface lets the interpreter go for each row that it returns: here it returns none.
+    """
+    all_of_them = frozenset(map(_attempt, parcels))
+    if len(all_of_them) < len(parcels):
+        raise _NotAll
+    for insert_, asked, number in _asked_of(parcels):
+        inserted = insert_.counting.change(connection, asked=asked, p_run=common.run, p_now=common.now_us)
+        if inserted != number:
+            raise _NotAll
+    return all_of_them
+
+
+def _asked_of(parcels: Sequence[Parcel]) -> Iterator[tuple[_Insert, str, int]]:
+    """Yield the statements that insert attempts, what each is given, and for how many letters."""
+    firsts = [parcel.letter.id for parcel in parcels if parcel.attempt == 1]
+    if firsts:
+        yield _FIRST, as_numbers(firsts), len(firsts)
+    if len(firsts) < len(parcels):
+        others = [parcel for parcel in parcels if parcel.attempt != 1]
+        rows = [(parcel.letter.id, parcel.attempt, parcel.sha256) for parcel in others]
+        yield _LATER, as_rows(rows), len(others)
+
+
+def _freeze(connection: Connected, parcels: Sequence[Parcel], *, keep_bytes: bool) -> None:
     """Keep what goes out for the first time."""
     if not parcels:
         return
@@ -98,13 +172,24 @@ def _freeze(connection: sa.Connection, parcels: Sequence[Parcel], *, keep_bytes:
     start = 0
     rows = []
     for parcel in parcels:
-        digest = parcel.sha256 or hashlib.sha256(parcel.content).hexdigest()
-        rows.append((parcel.letter.id, digest, start, len(parcel.content), to_us(parcel.built_at)))
-        start += len(parcel.content)
+        content = parcel.content
+        rows.append(
+            (parcel.letter.id, parcel.sha256 or _digest(content), start, len(content), to_us(parcel.built_at))
+        )
+        start += len(content)
     _FREEZE.run(connection, frozen=as_rows(rows), p_bundle=bundle)
 
 
-def _record(connection: sa.Connection, results: Collection[Result], *, run: int, now_us: int) -> None:
+def _digest(content: bytes) -> str:
+    if len(content) > LONG:
+        return hashlib.sha256(content).hexdigest()
+    digest = hashlib.sha256()
+    for start in range(0, len(content), PIECE):
+        digest.update(content[start : start + PIECE])
+    return digest.hexdigest()
+
+
+def _record(connection: Connected, results: Collection[Result], *, run: int, now_us: int) -> None:
     """Close the attempts; move the letters whose attempt was open until now, and those that were sent."""
     accepted: dict[tuple[int, Phase, str, int, str], dict[int, str]] = {}
     others: list[Result] = []
@@ -122,7 +207,7 @@ def _record(connection: sa.Connection, results: Collection[Result], *, run: int,
 
 
 def _accept(
-    connection: sa.Connection,
+    connection: Connected,
     attempt: int,
     phase: Phase,
     verdict: str,
@@ -140,9 +225,7 @@ def _accept(
     _MOVE_ACCEPTED.run(connection, answered=rows, p_n=attempt, p_now=now_us, p_said=said)
 
 
-def _record_one_by_one(
-    connection: sa.Connection, results: Sequence[Result], *, run: int, now_us: int
-) -> None:
+def _record_one_by_one(connection: Connected, results: Sequence[Result], *, run: int, now_us: int) -> None:
     closes = as_rows(
         (
             result.letter,
@@ -181,28 +264,36 @@ def _move(result: Result, *, now_us: int) -> tuple[object, ...]:
 _whole, _words = sa.BigInteger(), sa.Text()
 
 
+class _Insert(NamedTuple):
+    """A statement that inserts attempts: one that tells which they are, and one that does not."""
+
+    telling: Prepared
+    counting: Prepared
+
+
 def _insert_attempts(
     asked: sa.Subquery, letter: sa.ColumnElement[int], n: sa.ColumnElement[int], *also: sa.ColumnElement[bool]
-) -> Prepared:
+) -> _Insert:
     """Return the statement that grants what may be granted of ``asked``."""
     queued = sa.and_(letters.c.id == letter, letters.c.state == State.QUEUED, letters.c.attempts == n - 1)
     ended = ~sa.exists().where(_open_attempt.c.letter == letter, _open_attempt.c.ended_at.is_(None))
     granted = sa.select(letter, n, sa.bindparam("p_run", type_=_whole), sa.bindparam("p_now", type_=_whole))
-    granted = granted.select_from(asked).where(ended, *also)
+    granted = granted.select_from(asked).where(ended, ~PAUSED, *also)
+    new = _inserted(granted.where(sa.exists().where(queued)))
     # At a server: whoever decides something about the letter at this moment comes before or after.
-    beside_others = granted.join(letters, queued).with_for_update(of=letters, key_share=True)
-    return Prepared(_inserted(granted.where(sa.exists().where(queued))), at_server=_inserted(beside_others))
+    beside_others = _inserted(granted.join(letters, queued).with_for_update(of=letters, key_share=True))
+    keys = attempts.c.letter, attempts.c.n
+    return _Insert(Prepared(new.returning(*keys), at_server=beside_others.returning(*keys)), Prepared(new))
 
 
-def _inserted(granted: sa.SelectBase) -> sa.Executable:
-    new = insert(attempts).from_select(["letter", "n", "run", "began_at"], granted)
-    return new.on_conflict_do_nothing().returning(attempts.c.letter, attempts.c.n)
+def _inserted(granted: sa.SelectBase) -> Insert:
+    return insert(attempts).from_select(["letter", "n", "run", "began_at"], granted).on_conflict_do_nothing()
 
 
 _first = numbers_of("asked")
-_PERMIT_FIRST = _insert_attempts(_first, _first.c.number, sa.literal(1))
+_FIRST = _insert_attempts(_first, _first.c.number, sa.literal(1))
 _asked = rows_of("asked", {"letter": _whole, "n": _whole, "sha256": _words})
-_PERMIT = _insert_attempts(
+_LATER = _insert_attempts(
     _asked,
     _asked.c.letter,
     _asked.c.n,

@@ -231,15 +231,14 @@ class Journal:
 
     def _write(self, permits: list[Parcel], results: list[Result]) -> fence.Written:
         self._suppress([result for result in results if result.suppress])
-        with self._campaign.writing() as connection:
-            return fence.write(
-                connection,
-                run=self._run,
-                permits=permits,
-                results=results,
-                now_us=to_us(self._clock.now()),
-                keep_bytes=self._keep_bytes,
-            )
+        return fence.commit(
+            self._campaign,
+            run=self._run,
+            permits=permits,
+            results=results,
+            now_us=to_us(self._clock.now()),
+            keep_bytes=self._keep_bytes,
+        )
 
     def _suppress(self, results: list[Result]) -> None:
         """Write dead addresses down first: done twice it changes nothing, forgotten it would be missed."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from operator import attrgetter
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -24,21 +25,32 @@ from pipeline.delivery.limits import (
     Limit,
     Pace,
     Quota,
+    counts_since,
     grant_quota,
     grant_slots,
     mended_free_at,
     next_slot,
-    quota_used,
 )
 from pipeline.delivery.rules import Claim, Refusal
 from pipeline.errors import StoreUnwritable
-from pipeline.store.dialect import Prepared, as_rows, insert, is_shared, json_parameter, rows_of, store_now_us
+from pipeline.store.dialect import (
+    Connected,
+    Prepared,
+    as_counts,
+    as_rows,
+    counts_of,
+    insert,
+    is_shared,
+    json_parameter,
+    rows_of,
+    store_now_us,
+)
 from pipeline.store.tables import holds, paces, shared_meta, spent
 
 TRIES = 100  # of a host that others are faster than, each time by a few letters
 
 
-def take(connection: sa.Connection, claims: Sequence[Claim], *, now_us: int | None) -> Refusal | None:
+def take(connection: Connected, claims: Sequence[Claim], *, now_us: int | None) -> Refusal | None:
     """Take one letter's place in every limit of ``claims``; None when all had room.
 
     Otherwise nothing is taken, and the refusal names the limit that opens last, and when.
@@ -47,7 +59,7 @@ def take(connection: sa.Connection, claims: Sequence[Claim], *, now_us: int | No
 
 
 def take_in_turn(
-    connection: sa.Connection, wanted: Sequence[Sequence[Claim]], *, now_us: int | None
+    connection: Connected, wanted: Sequence[Sequence[Claim]], *, now_us: int | None
 ) -> list[Refusal | None]:
     """Take the places of several letters, one after the other, as `take` does for each.
 
@@ -117,90 +129,130 @@ def forget(connection: sa.Connection, *, now_us: int, after_s: int = 40 * DAY_S)
 class _Page:
     """What some limits stand at, read at ``now_us`` and changed in memory."""
 
-    def __init__(self, connection: sa.Connection, limits: Mapping[str, Limit], *, now_us: int) -> None:
+    def __init__(self, connection: Connected, limits: Mapping[str, Limit], *, now_us: int) -> None:
         self._now_us = now_us
-        self._quotas = {name: limit for name, limit in limits.items() if isinstance(limit, Quota)}
-        self._since_us = _since(self._quotas, now_us=now_us)
-        self._buckets = _buckets(connection, self._quotas, since_us=self._since_us, now_us=now_us)
-        self._used = dict.fromkeys(self._quotas, 0)
-        for name, buckets in self._buckets.items():
-            self._used[name] = quota_used(self._quotas[name], buckets, now_us=now_us)
-        self._added: dict[str, int] = {}
         paced = {name: limit for name, limit in limits.items() if isinstance(limit, Pace)}
-        stored = _free_at(connection, paced)
+        self._quotas = {name: limit for name, limit in limits.items() if isinstance(limit, Quota)}
+        self._spans = {id(quota): _Span.of(quota, now_us) for quota in self._quotas.values()}
+        self._read: list[tuple[str, int, int]] = []  # what counts against quotas: name, start, count
+        self._used = dict.fromkeys(limits, 0)  # of a pace: all of it where its slot is not free
+        self._added: dict[str, int] = {}
+        if self._quotas:
+            self._read_quotas(connection)
+        self._stored = _free_at(connection, paced)
         # One that only a clock far ahead can have written is brought near.
         self._free_at = {
-            name: mended_free_at(pace, stored[name], now_us=now_us) for name, pace in paced.items()
+            name: mended_free_at(pace, self._stored[name], now_us=now_us) for name, pace in paced.items()
         }
-        self._moved = {name for name in paced if self._free_at[name] != stored[name]}
-        self._stored = stored
+        for name, free_at in self._free_at.items():
+            if next_slot(free_at, now_us=now_us) > now_us:
+                self._used[name] = paced[name].count
+        self._moved = {name for name in paced if self._free_at[name] != self._stored[name]}
+
+    def _read_quotas(self, connection: Connected) -> None:
+        """Read what counts against each quota that has been used.
+
+        Buckets of the future stay where they are, so that a clock which comes back to its hour finds them;
+        those more than a window ahead, which only a clock far ahead can have written, are moved to now, or
+        they would never pass.
+        """
+        spans, quotas, used = self._spans, self._quotas, self._used
+        self._since_us = min(span.since_us for span in spans.values())
+        if is_shared(connection):  # what is compared there goes back as far for all
+            since = dict.fromkeys(quotas, self._since_us)
+        else:
+            since = {name: spans[id(quota)].since_us for name, quota in quotas.items()}
+        self._read = _SPENT.run(connection, named=as_counts(since))
+        for name, start, count in self._read:
+            span = spans[id(quotas[name])]
+            if start > span.since_us:
+                used[name] += count
+            if start > span.furthest_us:
+                _bring_near(connection, name, span, Bucket(start, count))
 
     def take(self, claims: Sequence[Claim]) -> Refusal | None:
         """Take one letter's place in all of its limits, or in none."""
-        full = [claim for claim in claims if not self._has_room(claim)]
-        if not full:
-            for claim in claims:
-                self._occupy(claim)
-            return None
+        used, added = self._used, self._added
+        for name, limit, *_ in claims:
+            if used[name] >= limit.count:
+                return self._refusal(claims)
+        for name, limit, *_ in claims:
+            if isinstance(limit, Pace):
+                used[name] = limit.count
+                self._free_at[name] = grant_slots(limit, 0, now_us=self._now_us, want=1).free_at_us
+                self._moved.add(name)
+            else:
+                used[name] += 1
+                added[name] = added.get(name, 0) + 1
+        return None
+
+    def _refusal(self, claims: Sequence[Claim]) -> Refusal:
+        full = [claim for claim in claims if self._used[claim.name] >= claim.limit.count]
         full.sort(key=attrgetter("name"))
         return max((Refusal(claim, self._opens_us(claim)) for claim in full), key=attrgetter("opens_us"))
-
-    def _has_room(self, claim: Claim) -> bool:
-        if isinstance(claim.limit, Pace):
-            return next_slot(self._free_at[claim.name], now_us=self._now_us) <= self._now_us
-        return self._used[claim.name] < claim.limit.count
 
     def _opens_us(self, claim: Claim) -> int:
         """Return when a limit that is full has room for one letter."""
         name, limit = claim.name, claim.limit
         if isinstance(limit, Pace):
             return next_slot(self._free_at[name], now_us=self._now_us)
-        added = Bucket(_start_of(limit, self._now_us), self._added.get(name, 0))
-        standing = (*self._buckets.get(name, ()), added)
-        return grant_quota(limit, standing, now_us=self._now_us, want=0).opens_us
+        read = [Bucket(start, count) for name_read, start, count in self._read if name_read == name]
+        added = Bucket(self._start_of(name), self._added.get(name, 0))
+        return grant_quota(limit, (*read, added), now_us=self._now_us, want=0).opens_us
 
-    def _occupy(self, claim: Claim) -> None:
-        if isinstance(claim.limit, Pace):
-            slots = grant_slots(claim.limit, 0, now_us=self._now_us, want=1)
-            self._free_at[claim.name] = slots.free_at_us
-            self._moved.add(claim.name)
-        else:
-            self._used[claim.name] += 1
-            self._added[claim.name] = self._added.get(claim.name, 0) + 1
+    def _start_of(self, name: str) -> int:
+        """Return the beginning of the bucket of a quota that counts now."""
+        return self._spans[id(self._quotas[name])].start_us
 
-    def write(self, connection: sa.Connection) -> bool:
+    def write(self, connection: Connected) -> bool:
         """Write down what changed, in the order of names; false where another host has changed it meanwhile,
         and nothing was written."""
         moved = as_rows((name, self._free_at[name]) for name in sorted(self._moved))
-        added = as_rows(
-            (name, _start_of(self._quotas[name], self._now_us), n) for name, n in sorted(self._added.items())
-        )
         if is_shared(connection):
-            return self._swap(connection, moved, added) if self._moved or self._added else True
+            return self._swap(connection, moved) if self._moved or self._added else True
         if self._moved:
             _SET_FREE_AT.run(connection, moved=moved)
-        if self._added:
-            _COUNT.run(connection, added=added)
+        together: dict[int, dict[str, int]] = {}
+        for name in sorted(self._added):
+            together.setdefault(self._start_of(name), {})[name] = self._added[name]
+        for start, added in together.items():
+            _COUNT.run(connection, added=as_counts(added), p_start=start)
         return True
 
-    def _swap(self, connection: sa.Connection, moved: str, added: str) -> bool:
+    def _swap(self, connection: Connected, moved: str) -> bool:
         """Compare what was read of the limits that change with what is there, and write, in one statement."""
+        changed = sorted(self._added)
+        added = as_rows((name, self._start_of(name), self._added[name]) for name in changed)
+        seen: dict[str, list[tuple[int, int]]] = {name: [] for name in changed}
+        for name, start, count in self._read:
+            if name in seen:
+                seen[name].append((start, count))
         paces_seen = as_rows((name, self._stored[name]) for name in sorted(self._moved))
-        spent_seen = as_rows(
-            (name, sorted([bucket.start_us, bucket.count] for bucket in self._buckets.get(name, ())))
-            for name in sorted(self._added)
-        )
-        given = {"paces": paces_seen, "spent": spent_seen, "since": self._since_us}
+        spent_seen = as_rows((name, sorted(buckets)) for name, buckets in seen.items())
+        given = {"paces": paces_seen, "spent": spent_seen, "since": self._since_us if seen else 0}
         ((done,),) = _SWAP.run(connection, moved=moved, added=added, **given)
         return bool(done)
 
 
-def _start_of(quota: Quota, now_us: int) -> int:
-    """Return the beginning of the bucket that counts now."""
-    return now_us // quota.bucket_us * quota.bucket_us
+class _Span(NamedTuple):
+    """What a quota counts: buckets that begin behind ``since_us``.
+
+    One behind ``furthest_us`` only a clock far ahead can have written. What is taken now counts in the one
+    that begins at ``start_us``.
+    """
+
+    since_us: int
+    furthest_us: int
+    start_us: int
+
+    @classmethod
+    def of(cls, quota: Quota, now_us: int) -> _Span:
+        """Return a quota's."""
+        start_us = now_us // quota.bucket_us * quota.bucket_us
+        return cls(counts_since(quota, now_us=now_us), now_us + quota.window_s * SECOND_US, start_us)
 
 
-def _free_at(connection: sa.Connection, names: Collection[str]) -> dict[str, int]:
+def _free_at(connection: Connected, names: Collection[str]) -> dict[str, int]:
     """Return when each pace is free."""
     if not names:
         return {}
@@ -208,61 +260,41 @@ def _free_at(connection: sa.Connection, names: Collection[str]) -> dict[str, int
     return dict.fromkeys(names, 0) | dict(_FREE_AT.run(connection, named=named))
 
 
-def _buckets(
-    connection: sa.Connection, quotas: Mapping[str, Quota], *, since_us: int, now_us: int
-) -> dict[str, list[Bucket]]:
-    """Return what counts against each quota that has been used.
-
-    Buckets of the future stay where they are, so that a clock which comes back to its hour finds them; those
-    more than a window ahead, which only a clock far ahead can have written, are moved to now, or they would
-    never pass.
-    """
-    found: dict[str, list[Bucket]] = {}
-    if not quotas:
-        return found
-    named = as_rows((name,) for name in quotas)
-    for name, start, count in _SPENT.run(connection, named=named, p_since=since_us):
-        found.setdefault(name, []).append(Bucket(start, count))
-        if start > now_us + quotas[name].window_s * SECOND_US:
-            _bring_near(connection, name, quotas[name], Bucket(start, count), now_us=now_us)
-    return found
-
-
-def _since(quotas: Mapping[str, Quota], *, now_us: int) -> int:
-    """Return the time before which no bucket counts against any of the quotas."""
-    return now_us - max(
-        (quota.window_s * SECOND_US + quota.bucket_us for quota in quotas.values()), default=0
-    )
-
-
-def _bring_near(connection: sa.Connection, name: str, quota: Quota, astray: Bucket, *, now_us: int) -> None:
+def _bring_near(connection: Connected, name: str, span: _Span, astray: Bucket) -> None:
     """Move a bucket that a clock far ahead has written to now."""
-    connection.execute(sa.delete(spent).where(spent.c.name == name, spent.c.start == astray.start_us))
-    _COUNT.run(connection, added=as_rows([(name, _start_of(quota, now_us), astray.count)]))
+    _DROP.run(connection, p_name=name, p_start=astray.start_us)
+    _COUNT.run(connection, added=as_counts({name: astray.count}), p_start=span.start_us)
 
 
 _whole, _words = sa.BigInteger(), sa.Text()
 _named = rows_of("named", {"name": _words})
 _FREE_AT = Prepared(sa.select(paces.c.name, paces.c.free_at).join(_named, _named.c.name == paces.c.name))
+_since = counts_of("named")
 _SPENT = Prepared(
     sa.select(spent.c.name, spent.c.start, spent.c.count)
-    .join(_named, _named.c.name == spent.c.name)
-    .where(spent.c.start > sa.bindparam("p_since"))
+    .join(_since, _since.c.name == spent.c.name)
+    .where(spent.c.start > _since.c.number),
+    in_one=True,
 )
 _moved = rows_of("moved", {"name": _words, "free_at": _whole})
 _set = insert(paces).from_select(["name", "free_at"], sa.select(_moved).where(_moved.c.free_at > 0))
 _SET_FREE_AT = Prepared(
     _set.on_conflict_do_update(index_elements=["name"], set_={"free_at": _set.excluded.free_at})
 )
-_added = rows_of("added", {"name": _words, "start": _whole, "count": _whole})
+_added = counts_of("added")
 _add = insert(spent).from_select(
     ["name", "start", "count"],
-    sa.select(_added).where(_added.c.count > 0),  # SQLite wants a WHERE
+    sa.select(_added.c.name, sa.bindparam("p_start", type_=_whole), _added.c.number).where(
+        _added.c.number > 0  # SQLite wants a WHERE
+    ),
 )
 _COUNT = Prepared(
     _add.on_conflict_do_update(
         index_elements=["name", "start"], set_={"count": spent.c.count + _add.excluded.count}
     )
+)
+_DROP = Prepared(
+    sa.delete(spent).where(spent.c.name == sa.bindparam("p_name"), spent.c.start == sa.bindparam("p_start"))
 )
 _SWAP = Prepared(
     sa.select(

@@ -10,7 +10,7 @@ from collections.abc import Collection
 import sqlalchemy as sa
 
 from pipeline.delivery.letter import State
-from pipeline.store.dialect import Prepared, insert, is_shared
+from pipeline.store.dialect import Connected, Prepared, insert, is_shared
 from pipeline.store.tables import attempts, events, letters, meta, runs
 
 IN_DOUBT = "in doubt"  # the verdict of an attempt nobody can know the end of
@@ -30,11 +30,12 @@ def write_meta(connection: sa.Connection, name: str, value: str) -> None:
     connection.execute(row.on_conflict_do_update(index_elements=["name"], set_={"value": row.excluded.value}))
 
 
-def is_paused(connection: sa.Connection) -> bool:
+def is_paused(connection: Connected) -> bool:
     """Say whether a person stopped all sending."""
     return any(value for (value,) in _PAUSED.run(connection))
 
 
+PAUSED = sa.exists().where(meta.c.name == "paused", meta.c.value != "")
 _PAUSED = Prepared(sa.select(meta.c.value).where(meta.c.name == "paused"))
 
 

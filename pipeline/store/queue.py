@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from pipeline.clock import from_us
 from pipeline.delivery.letter import Letter, State
-from pipeline.store.dialect import Prepared, alone, as_rows, is_shared, rows_of
+from pipeline.store.dialect import Connected, Prepared, alone, as_rows, is_shared, rows_of
 from pipeline.store.hosts import dead_runs
 from pipeline.store.operator import IN_DOUBT
 from pipeline.store.tables import PLANNED, attempts, bundles, contents, events, letters, tallies, withheld
@@ -29,8 +29,7 @@ RELEASE = "release"  # what one host does at a time: to release, and to find wha
 _WITHHELD = sa.exists().where(withheld.c.letter == letters.c.id)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A place in the queue, behind which reading goes on: order is by due time, then number."""
 
     due_us: int = -1
@@ -104,7 +103,7 @@ def make_due(connection: sa.Connection, *, now_us: int) -> int:
 
 
 def read_due(
-    connection: sa.Connection,
+    connection: Connected,
     *,
     now_us: int,
     behind: Place,
@@ -138,10 +137,11 @@ def read_due(
     elif only is not None:
         questions = _DUE_ONLY
     for question in questions:
-        rows = question.run(connection, **asked, p_most=most - len(found))
+        rows = sorted(question.run(connection, **asked, p_most=most - len(found)), key=_PLACE)
         enough = _bounded(rows)
         frozen = _frozen(connection, enough)
-        found += [(Place(row[-1], row[0]), _letter(frozen.get(row[0]), *row)) for row in enough]
+        read = zip(enough, _letters(enough, frozen), strict=True)
+        found += [(Place(row[-1], row[0]), letter) for row, letter in read]
         if len(enough) < len(rows):
             break  # the next reading goes on behind the last one
     return found
@@ -157,7 +157,7 @@ def _bounded(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return rows
 
 
-def _frozen(connection: sa.Connection, rows: list[tuple[Any, ...]]) -> dict[int, bytes]:
+def _frozen(connection: Connected, rows: list[tuple[Any, ...]]) -> dict[int, bytes]:
     """Return the frozen messages by letter; each bundle is unpacked once, and one at a time."""
     places: dict[int, list[tuple[int, int, int]]] = {}
     for row in rows:
@@ -171,46 +171,26 @@ def _frozen(connection: sa.Connection, rows: list[tuple[Any, ...]]) -> dict[int,
     return found
 
 
-def _letter(
-    content: bytes | None,
-    number: int,
-    message_id: str,
-    recipient: str,
-    email: str,
-    domain: str,
-    language: str,
-    timezone: str,
-    attempts: int,
-    deferrals: int,
-    line: int,
-    row: str,
-    thread: str,
-    sha256: str | None,
-    built_at: int | None,
-    *_: object,
-) -> Letter:
-    """Make a letter of what `_due` selects."""
-    return Letter(
-        number,
-        message_id,
-        recipient,
-        email,
-        domain,
-        language,
-        timezone,
-        attempts,
-        deferrals,
-        line,
-        json.loads(row),
-        content,
-        sha256 or "",
-        from_us(built_at) if built_at is not None else None,
-        thread,
-    )
+def _letters(rows: Sequence[Any], frozen: Mapping[int, bytes]) -> Iterator[Letter]:
+    """Make letters of what `_of_letters` selects."""
+    # The values of all of them are read at once: reading is quick, beginning to read is not.
+    all_values = json.loads("[" + ",".join([row[_ROW] for row in rows]) + "]")
+    for row, values in zip(rows, all_values, strict=True):
+        built_at = row[_BUILT_AT]
+        yield Letter._make(
+            (
+                *row[:_ROW],
+                values,
+                frozen.get(row[0]),
+                row[_SHA256] or "",
+                from_us(built_at) if built_at is not None else None,
+                row[_THREAD],
+            )
+        )
 
 
 def _of_letters() -> sa.Select[Any]:
-    """Return the question for letters as `_letter` takes them."""
+    """Return the question for letters as `_letters` takes them."""
     of_letter = ("id", "message_id", "recipient", "email", "domain", "language", "timezone", "attempts")
     kept = (contents.c.sha256, contents.c.built_at, contents.c.start, contents.c.size, contents.c.bundle)
     return sa.select(
@@ -237,13 +217,14 @@ def _due(*, only: bool = False, batch: bool = False) -> tuple[Prepared, Prepared
         query = query.where(letters.c.batch == sa.bindparam("p_batch"), ~is_open)
     due: sa.BindParameter[int] = sa.bindparam("p_due")
     return (
-        Prepared(query.where(letters.c.due_at == due, letters.c.id > sa.bindparam("p_letter"))),
-        Prepared(query.where(letters.c.due_at > due, letters.c.due_at <= sa.bindparam("p_now"))),
+        Prepared(query.where(letters.c.due_at == due, letters.c.id > sa.bindparam("p_letter")), in_one=True),
+        Prepared(query.where(letters.c.due_at > due, letters.c.due_at <= sa.bindparam("p_now")), in_one=True),
     )
 
 
 _DUE, _DUE_ONLY, _DUE_BATCH = _due(), _due(only=True), _due(batch=True)
-_START, _SIZE, _BUNDLE = -4, -3, -2  # where they stand in a row of `_due`
+_ROW, _THREAD, _SHA256, _BUILT_AT, _START, _SIZE, _BUNDLE = range(10, 17)  # where they stand in a row
+_PLACE = itemgetter(-1, 0)
 _PACKED = Prepared(sa.select(bundles.c.packed).where(bundles.c.id == sa.bindparam("bundle")))
 
 
@@ -255,7 +236,7 @@ def read_unpermitted(
     rows = connection.execute(
         query.where(letters.c.state.in_([str(state) for state in states])).order_by(letters.c.id).limit(most)
     )
-    return [_letter(None, *row) for row in rows]
+    return list(_letters(rows.all(), {}))
 
 
 def take_out(connection: sa.Connection, ids: Iterable[int], state: State, *, why: str, now_us: int) -> int:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from pipeline.clock import Dice, from_us, to_us
 from pipeline.recipients.suppression import Reason, Suppression, suppression_hash
-from pipeline.store.dialect import Prepared, as_rows, insert, rows_of
+from pipeline.store.dialect import Connected, Prepared, as_rows, insert, rows_of
 from pipeline.store.tables import places, shared_meta, suppressions
 
 ASKED_AT_ONCE = 500  # hashes in one question
@@ -42,7 +42,7 @@ def suppressed(connection: sa.Connection, keys: Collection[str], secret: bytes) 
     return found
 
 
-def barred(connection: sa.Connection, hashes: Collection[str]) -> dict[str, str]:
+def barred(connection: Connected, hashes: Collection[str]) -> dict[str, str]:
     """Return those of the hashes of address keys that must not be written to, each with the reason."""
     asked = as_rows((hash_,) for hash_ in hashes)
     return {hash_: f"{reason}: {source}" for hash_, reason, source in _BARRED.run(connection, asked=asked)}

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import AbstractContextManager, closing, nullcontext, suppress
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
@@ -20,6 +23,7 @@ from pipeline.errors import StoreUnwritable
 from pipeline.store.lock import in_turn
 
 BUSY_MS = 30_000
+_CONNECT: dict[str, Any] = {"timeout": BUSY_MS / 1000, "check_same_thread": False}
 # The journal of a send is carried over into the file every 16 MB: more seldom than SQLite would, since each
 # time waits for the disk twice.
 PRAGMAS = (
@@ -68,10 +72,7 @@ class SqliteFile:
         """Make the file if there is none; return what writes and what reads. Raises StoreUnwritable."""
         _prepare(self.path)
         self._in_turn = self._turns.exists()
-        engine = sa.create_engine(
-            sa.URL.create("sqlite", database=str(self.path)),
-            connect_args={"timeout": BUSY_MS / 1000, "check_same_thread": False},
-        )
+        engine = sa.create_engine(sa.URL.create("sqlite", database=str(self.path)), connect_args=_CONNECT)
         engine.dialect.statement_compiler = _Hinted
         sa.event.listen(engine, "connect", _set_up)
         sa.event.listen(engine, "begin", _begin)
@@ -111,6 +112,53 @@ class SqliteFile:
     def hint(self, trouble: Exception) -> str:
         """Return what to do about trouble with the file."""
         return _hint(self.cause(trouble))
+
+
+class Straight:
+    """A file's connection without SQLAlchemy, whose way to a commit takes longer than the commit's rows.
+
+    It is opened when it is wanted. One transaction at a time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._turn = threading.Lock()
+
+    @contextmanager
+    def transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        """Hand it out in a transaction; that is committed at the end, rolled back by an exception."""
+        with self._turn:
+            connection = self._connection = self._connection or _connect(self._path)
+            connection.execute(begin)
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                self._roll_back(connection)
+                raise
+
+    def _roll_back(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.rollback()
+        except sqlite3.Error:  # nobody knows what state it is in
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection: sqlite3.Connection = sqlite3.connect(str(path), **_CONNECT)
+    try:
+        _set_up(connection, None)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def peek(path: Path, question: str) -> bool:

@@ -56,7 +56,7 @@ class StoreStock:
         """Return further letters that are due, behind those read before."""
 
         def read() -> list[tuple[queue.Place, Letter]]:
-            with self._campaign.reading() as connection:
+            with self._campaign.asking() as connection:
                 return queue.read_due(
                     connection,
                     now_us=self._now(),
@@ -79,7 +79,7 @@ class StoreStock:
         """Return the recipients, by the hashes of their keys, that must not be written to: why, in words."""
 
         def ask() -> dict[str, str]:
-            with self._common.reading() as connection:
+            with self._common.asking() as connection:
                 return shared.barred(connection, names)
 
         return await self._journal.call(ask)
@@ -90,7 +90,7 @@ class StoreStock:
             return [None] * len(claims)
 
         def ask() -> list[Refusal | None]:
-            with self._common.at_once() as connection:
+            with self._common.running(at_once=True) as connection:
                 now_us = None if self._common.is_server else self._now()
                 return ledger.take_in_turn(connection, claims, now_us=now_us)
 

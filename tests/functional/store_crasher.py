@@ -23,7 +23,8 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -33,7 +34,7 @@ from pipeline.mail.response import Response
 from pipeline.store.database import Database
 from pipeline.store.journal import Journal
 from tests.clocks import FakeClock
-from tests.unit.store_support import ACCEPTED, GREYLISTED, UNKNOWN_USER, Bench, parcel, result
+from tests.unit.store_support import ACCEPTED, GREYLISTED, UNKNOWN_USER, Bench, parcel, result, watch
 
 AT_ONCE = 4
 LETTERS = 40
@@ -57,8 +58,10 @@ def counted(kind: str, limit: int) -> Callable[[str], None]:
 def watched(database: Database, at: Callable[[str], None]) -> None:
     """Call ``at`` round everything that a database does."""
 
-    def traced(connection: sqlite3.Connection, *_arguments: object) -> None:
-        connection.set_trace_callback(lambda _sql: at("statement"))
+    def before(statement: str) -> None:
+        at("statement")
+        if statement == "COMMIT":
+            at("commit")
 
     def before_commit(_connection: sa.Connection) -> None:
         at("commit")
@@ -66,9 +69,20 @@ def watched(database: Database, at: Callable[[str], None]) -> None:
     def behind_commit(*_arguments: object) -> None:
         at("committed")
 
-    sa.event.listen(database._engine, "checkout", traced)
+    watch(database, before)
     sa.event.listen(database._engine, "commit", before_commit)
     sa.event.listen(database._engine, "checkin", behind_commit)
+    straight = database._straight
+    assert straight is not None
+    unwatched = straight.transaction
+
+    @contextmanager
+    def transaction(begin: str) -> Iterator[sqlite3.Connection]:
+        with unwatched(begin) as connection:
+            yield connection
+        behind_commit()
+
+    straight.transaction = transaction  # type: ignore[method-assign]
 
 
 def answer_to(letter: Letter) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -139,9 +140,10 @@ def test_fault_18_results_are_written_once_there_is_room_again(tmp_path: Path) -
 def test_fault_18_a_full_disk_is_called_by_its_name(tmp_path: Path) -> None:
     """The hint says to make room, and that nothing is lost."""
     bench = Bench(tmp_path, names=NAMES)
-    with bench.world.campaign.reading() as connection:
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    with bench.world.campaign.asking() as connection:  # the very one that permissions are written by
+        assert isinstance(connection, sqlite3.Connection)
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StoreUnwritable, match="full") as caught:
         bench.write([parcel(letter, content=os.urandom(50_000)) for letter in bench.due()])
     assert "make room" in caught.value.hint

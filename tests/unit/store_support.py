@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from pipeline.mail.response import Response, response
 from pipeline.recipients.pairing import Pair
 from pipeline.recipients.rows import read_recipients
 from pipeline.store import fence, history, operator, planning, queue, tables
+from pipeline.store.database import Database
 from pipeline.store.world import World, WorldName, begin_run, bury_earlier_runs, open_world
 from tests.clocks import START, FakeClock, LoadedDice
 from tests.postgres import a_place
@@ -158,15 +160,14 @@ class Bench:
 
     def write(self, permits: Sequence[Parcel] = (), results: Sequence[Result] = ()) -> fence.Written:
         """Commit permissions and results, as the journal does."""
-        with self.world.campaign.writing() as connection:
-            return fence.write(
-                connection,
-                run=self.run,
-                permits=permits,
-                results=results,
-                now_us=self.now_us,
-                keep_bytes=self.keep_bytes,
-            )
+        return fence.commit(
+            self.world.campaign,
+            run=self.run,
+            permits=permits,
+            results=results,
+            now_us=self.now_us,
+            keep_bytes=self.keep_bytes,
+        )
 
     def permit(self, wanted: Parcel) -> bool:
         """Ask for one permission."""
@@ -243,6 +244,19 @@ class Bench:
     def close(self) -> None:
         """Let go of the files."""
         self.world.close()
+
+
+def watch(database: Database, statement: Callable[[str], None]) -> None:
+    """Call ``statement`` with each that a file is given, BEGIN and COMMIT included, before it is run."""
+
+    def traced(connection: sqlite3.Connection, *_arguments: object) -> None:
+        connection.set_trace_callback(statement)
+
+    sa.event.listen(database._engine, "checkout", traced)
+    assert database._straight is not None
+    with database._straight.transaction("BEGIN") as straight:
+        pass
+    traced(straight)
 
 
 def rows(*names: str, domain: str = "office.example") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -100,6 +101,17 @@ def test_a_letter_that_left_the_queue_gets_no_permission(bench: Bench, answer: o
     assert bench.permit(parcel(letter))
     bench.record(result(1, answer))  # type: ignore[arg-type]
     assert not bench.permit(parcel(at_attempt(letter, 1)))
+
+
+def test_of_several_those_are_permitted_that_may_be(bench: Bench) -> None:
+    """One that was withdrawn keeps no other back; what else is to be written is written once."""
+    first, second = bench.letter(1), bench.letter(2)
+    assert bench.permit(parcel(first))
+    bench.cancel(2)
+    written = bench.write([parcel(at_attempt(first, 1)), parcel(second)], [result(1, GREYLISTED)])
+    assert written == fence.Written(frozenset({(1, 2)}), paused=False)
+    assert (bench.line(1).attempts, bench.line(1).deferrals, bench.line(2).attempts) == (2, 1, 0)
+    assert bench.content(2) is None
 
 
 def test_a_planned_letter_gets_no_permission(bench: Bench) -> None:
@@ -280,6 +292,17 @@ def test_without_kept_bytes_only_the_hash_stays(tmp_path: Path) -> None:
     assert kept is not None
     assert (kept.message, kept.sha256) == (None, wanted.sha256)
     assert (letter.content, letter.sha256) == (None, wanted.sha256)
+
+
+@pytest.mark.parametrize("size", [0, fence.PIECE, fence.PIECE + 1, fence.LONG, fence.LONG + 1, 70_001])
+def test_the_hash_of_what_is_kept_is_that_of_all_of_it(bench: Bench, size: int) -> None:
+    """However large it is."""
+    content = bytes(range(256)) * (size // 256 + 1)
+    wanted = parcel(bench.letter(), content=content[:size])._replace(sha256="")
+    assert bench.permit(wanted)
+    kept = bench.content()
+    assert kept is not None
+    assert (kept.sha256, kept.message) == (hashlib.sha256(content[:size]).hexdigest(), content[:size])
 
 
 def test_a_commit_that_is_rolled_back_grants_nothing(bench: Bench) -> None:

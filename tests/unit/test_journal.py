@@ -17,7 +17,16 @@ from pipeline.store.database import Database
 from pipeline.store.journal import RETRY_WAITS_S, Journal
 from tests.clocks import START, FakeClock
 from tests.postgres import BOTH, is_at_server, outside
-from tests.unit.store_support import ACCEPTED, GREYLISTED, UNKNOWN_USER, Bench, at_attempt, parcel, result
+from tests.unit.store_support import (
+    ACCEPTED,
+    GREYLISTED,
+    UNKNOWN_USER,
+    Bench,
+    at_attempt,
+    parcel,
+    result,
+    watch,
+)
 
 pytestmark = BOTH
 
@@ -114,9 +123,13 @@ class Commits:
         self.begun = threading.Event()
         self.go_on = threading.Event()
         self.go_on.set()
-        sa.event.listen(bench.world.campaign._engine, "commit", self._note)
+        database = bench.world.campaign
+        if is_at_server(database):
+            sa.event.listen(database._engine, "commit", self._note)
+        else:
+            watch(database, lambda statement: self._note() if statement == "COMMIT" else None)
 
-    def _note(self, _connection: sa.Connection) -> None:
+    def _note(self, *_connection: sa.Connection) -> None:
         self.count += 1
         self.begun.set()
         assert self.go_on.wait(PATIENCE_S)
