@@ -151,6 +151,31 @@ def test_every_module_can_be_imported_first() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+FOR_A_SERVER = {  # alone may load what is of one
+    "pipeline.delivery.engine_shared": "the queue that several hosts share",
+    "pipeline.store.planning_beside": "a table that only a server makes",
+}
+OF_A_SERVER = ("sqlalchemy.dialects.postgresql", "psycopg", "procrastinate")
+
+
+def test_a_store_in_a_file_loads_nothing_of_a_server() -> None:
+    """What speaks to one is loaded when there is one: it takes time and memory of every start."""
+    paths = (path.relative_to(REPOSITORY).with_suffix("") for path in SOURCES if path.stem != "__main__")
+    modules = {".".join(path.parts).removesuffix(".__init__") for path in paths} - set(FOR_A_SERVER)
+    code = (
+        "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\nprint(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *sorted(modules)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=600,
+    )
+    assert [name for name in done.stdout.split() if name.startswith(OF_A_SERVER)] == []
+
+
 # -- time, chance, words
 
 

@@ -104,9 +104,8 @@ letters = sa.Table(
 # the state, for it does not see that `state = ?` implies it.
 sa.Index("letters_queue", letters.c.state, letters.c.due_at, letters.c.id)
 PLANNED = letters.c.state == sa.literal_column("'planned'")
-_in_line = sa.Index(
-    "letters_planned", letters.c.line, letters.c.id, sqlite_where=PLANNED, postgresql_where=PLANNED
-)  # the first few of a million are released without sorting it
+# The first few of a million are released without sorting it.
+_in_line = sa.Index("letters_planned", letters.c.line, letters.c.id, sqlite_where=PLANNED)
 # Batches are for several hosts, and those share a PostgreSQL.
 _queued = letters.c.state == sa.literal_column("'queued'")
 _in_batch = sa.Index("letters_batch", letters.c.batch).ddl_if(dialect="postgresql")
@@ -364,6 +363,7 @@ def make_partial_at_server() -> None:
     To say so where they are defined would load all that SQLAlchemy has for PostgreSQL.
     """
     held = {
+        _in_line: PLANNED,
         _in_batch: _queued & letters.c.batch.is_not(None),
         _loose: _queued & letters.c.batch.is_(None),
         _of_open: _open,
