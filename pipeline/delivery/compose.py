@@ -217,13 +217,10 @@ class Composer:
         parts = cast.quoted(words) if encoding == "qp" else cast.plain(words)
         if parts is None:
             return None
-        return letterhead.written(
-            self._entry(draft, _with_mark(mark, words.subject), self._date(now)),
-            text=parts[0],
-            html=parts[1],
-            encoding=encoding,
-            attachments=self._attachments(draft, self.templates.attached(draft.language)),
-        )
+        text, html = parts
+        entry = self._entry(draft, _with_mark(mark, words.subject), self._date(now))
+        attachments = self._attachments(draft, self.templates.attached(draft.language))
+        return letterhead.written(entry, text=text, html=html, encoding=encoding, attachments=attachments)
 
     def _compare(self, draft: Draft) -> None:
         """Write one of the first letters in a language both ways, and trust the quick one if they agree."""

@@ -68,8 +68,7 @@ class Packing:
         size, plain = len(content), content.isascii()
         return_path = self.return_path(letter)
         smtputf8 = not (letter.email.isascii() and return_path.isascii())
-        if smtputf8 or not plain or offer.size is not None:
-            _check(offer, size=size, plain=plain, smtputf8=smtputf8)
+        _check(offer, size=size, plain=plain, smtputf8=smtputf8)
         mail = f"MAIL FROM:<{return_path}>"
         if offer.size is not None or offer.announces_size:
             mail = f"{mail} SIZE={size}"
@@ -116,6 +115,6 @@ def _command(text: str) -> bytes:
 
 def xtext(text: str) -> str:
     """Return ``text`` (ASCII) as xtext: "+", "=" and what is not printable as +XX (RFC 3461 4)."""
-    if text.isalnum() and text.isascii():
+    if _NOT_XTEXT.search(text) is None:
         return text
     return _NOT_XTEXT.sub(lambda found: f"+{ord(found[0]):02X}", text)

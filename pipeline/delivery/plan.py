@@ -7,12 +7,11 @@ same Message-ID and receivers can tell. Nobody can guess it, and it names nobody
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterable, Iterator, Mapping
 from json.encoder import encode_basestring as _quoted
 from typing import NamedTuple
 
-from pipeline.mail.identity import base32, message_id
+from pipeline.mail.identity import base32, keyed_hash, message_id
 from pipeline.recipients.cells import Cells
 from pipeline.recipients.pairing import Pair
 
@@ -81,4 +80,4 @@ def _as_json(cells: Mapping[str, str]) -> str:
 def _local_part(campaign: str, round_: int, signatory: str, recipient: str, *, secret: bytes) -> str:
     """Return 26 letters and digits (130 bits) that stand for the identity."""
     text = f"{campaign}\x00{round_}\x00{signatory}\x00{recipient}"
-    return base32(hmac.digest(secret, text.encode(), "sha256"), 26)
+    return base32(keyed_hash(secret, text.encode()), 26)

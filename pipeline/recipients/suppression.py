@@ -12,11 +12,12 @@ Limits: a suppression is of one address, never of a domain, and plus tags count 
 
 from __future__ import annotations
 
-import hmac
 import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from pipeline.mail.identity import keyed_hash
 
 MIN_KEY = 16  # octets; a shorter key could be guessed together with the address
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -71,4 +72,4 @@ def suppression_hash(key: bytes, address_key: str) -> str:
     """
     if len(key) < MIN_KEY:
         raise ValueError(f"the key of the suppressions needs at least {MIN_KEY} octets")
-    return hmac.digest(key, address_key.encode(), "sha256").hex()
+    return keyed_hash(key, address_key.encode()).hex()
