@@ -229,24 +229,13 @@ class Prepared:
     """A statement that is compiled once, when it is first run, and run by the driver itself.
 
     What SQLAlchemy does around a statement takes longer than the statement, where it is run for every commit.
-    Rows come as plain tuples, or lists.
+    Rows come as plain tuples.
     """
 
-    __slots__ = ("_at_server", "_in_file", "_in_one", "_statement", "_statement_at_server")
+    __slots__ = ("_at_server", "_in_file", "_statement", "_statement_at_server")
 
-    def __init__(
-        self,
-        statement: sa.Executable,
-        *,
-        at_server: sa.Executable | None = None,
-        in_one: bool = False,
-    ) -> None:
-        """``at_server`` is the statement that says the same where other hosts are at work.
-
-        ``in_one``: rows of texts and numbers come from a file in one piece, as JSON. For each single row, the
-        interpreter is let go and taken back.
-        """
-        self._in_one = in_one
+    def __init__(self, statement: sa.Executable, *, at_server: sa.Executable | None = None) -> None:
+        """``at_server`` is the statement that says the same where other hosts are at work."""
         self._statement = statement
         self._statement_at_server = statement if at_server is None else at_server
         self._in_file: _InFile | None = None
@@ -256,8 +245,6 @@ class Prepared:
         """Run it in the transaction of ``connection``; return its rows."""
         cursor = self._execute(connection, parameters)
         rows: list[tuple[Any, ...]] = cursor.fetchall() if cursor.description is not None else []
-        if self._in_one and not is_shared(connection):
-            rows = json.loads(rows[0][0])
         return rows
 
     def change(self, connection: Connected, **parameters: object) -> int:
@@ -270,37 +257,38 @@ class Prepared:
                 self._at_server = _compiled(self._statement_at_server, connection)
             return _driver(connection).execute(self._at_server.sql, self._at_server.given(parameters))
         if self._in_file is None:
-            self._in_file = _compiled_for_file(_in_one(self._statement) if self._in_one else self._statement)
+            self._in_file = _compiled_for_file(self._statement)
         sql, constants, _ = self._in_file
         return _driver(connection).execute(sql, constants | parameters)
-
-
-def _in_one(question: sa.Executable) -> sa.Executable:
-    """Return a question whose answer is one JSON array with all rows."""
-    assert isinstance(question, sa.SelectBase)
-    rows = question.subquery("all_rows")
-    return sa.select(sa.func.json_group_array(sa.func.json_array(*rows.c)))
 
 
 class PreparedRows:
     """An INSERT that is compiled once and puts many rows into a file, some of them at a time.
 
     Where a table has a trigger, SQLite makes ready to take a statement back: for many rows it does so once.
+    To take a row out of JSON costs it more than to put the row in.
     """
 
-    __slots__ = ("_columns", "_compiled", "_sql", "_statement")
+    __slots__ = ("_at_server", "_columns", "_compiled", "_sql", "_statement")
 
-    def __init__(self, columns: Sequence[str], statement: sa.Executable) -> None:
-        """``columns`` names the parameters that a row holds, in order; the others are the same for all."""
+    def __init__(
+        self, columns: Sequence[str], statement: sa.Executable, *, at_server: sa.Executable | None = None
+    ) -> None:
+        """``columns`` names the parameters that a row holds, in order; the others are the same for all.
+
+        ``at_server`` puts in what `rows_of` reads of ``rows``, where it may be run at a server as well.
+        """
         self._columns = tuple(columns)
         self._statement = statement
+        self._at_server = Prepared(at_server) if at_server is not None else None
         self._compiled: _InFile | None = None
         self._sql: dict[int, str] = {}  # by the number of rows
 
-    def run(
-        self, connection: sa.Connection, rows: Sequence[tuple[object, ...]], **parameters: object
-    ) -> None:
+    def run(self, connection: Connected, rows: Sequence[tuple[object, ...]], **parameters: object) -> None:
         """Put ``rows`` in, in the transaction of ``connection``."""
+        if self._at_server is not None and is_shared(connection):
+            self._at_server.run(connection, rows=as_rows(rows), **parameters)
+            return
         if self._compiled is None:
             self._compiled = _compiled_for_file(self._statement)
         common = self._compiled.constants | parameters

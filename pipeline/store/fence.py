@@ -12,7 +12,7 @@ import hashlib
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -23,6 +23,7 @@ from pipeline.store.dialect import (
     Connected,
     Insert,
     Prepared,
+    PreparedRows,
     as_numbers,
     as_rows,
     as_texts,
@@ -177,7 +178,7 @@ def _freeze(connection: Connected, parcels: Sequence[Parcel], *, keep_bytes: boo
             (parcel.letter.id, parcel.sha256 or _digest(content), start, len(content), to_us(parcel.built_at))
         )
         start += len(content)
-    _FREEZE.run(connection, frozen=as_rows(rows), p_bundle=bundle)
+    _FREEZE.run(connection, rows, p_bundle=bundle)
 
 
 def _digest(content: bytes) -> str:
@@ -306,25 +307,22 @@ _COUNT = Prepared(
     .values(attempts=letters.c.attempts + 1)
 )
 _BUNDLE = Prepared(sa.insert(bundles).values(packed=sa.bindparam("packed")).returning(bundles.c.id))
-_frozen = rows_of(
-    "frozen",
-    {
-        "letter": _whole,
-        "sha256": _words,
-        "start": _whole,
-        "size": _whole,
-        "built_at": _whole,
-    },
-)
-_FREEZE = Prepared(
+_KEPT: dict[str, sa.types.TypeEngine[Any]] = {
+    "letter": _whole,
+    "sha256": _words,
+    "start": _whole,
+    "size": _whole,
+    "built_at": _whole,
+}
+_bundle = sa.bindparam("p_bundle", type_=_whole)
+_FREEZE = PreparedRows(
+    list(_KEPT),
     insert(contents)
-    .from_select(
-        [*_frozen.c.keys(), "bundle"],
-        sa.select(*_frozen.c, sa.bindparam("p_bundle", type_=_whole)).where(
-            _frozen.c.letter > 0
-        ),  # SQLite wants a WHERE
-    )
-    .on_conflict_do_nothing()
+    .values({name: sa.bindparam(name) for name in _KEPT} | {"bundle": _bundle})
+    .on_conflict_do_nothing(),
+    at_server=insert(contents)
+    .from_select([*_KEPT, "bundle"], sa.select(*rows_of("rows", _KEPT).c, _bundle))
+    .on_conflict_do_nothing(),
 )
 # Nobody has heard an answer: it is open, or its owner was taken for dead (`queue.recover`) and was not.
 _unanswered = sa.or_(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -35,7 +35,9 @@ from pipeline.delivery.rules import Claim, Refusal
 from pipeline.errors import StoreUnwritable
 from pipeline.store.dialect import (
     Connected,
+    Insert,
     Prepared,
+    PreparedRows,
     as_counts,
     as_rows,
     counts_of,
@@ -133,7 +135,8 @@ class _Page:
         self._now_us = now_us
         paced = {name: limit for name, limit in limits.items() if isinstance(limit, Pace)}
         self._quotas = {name: limit for name, limit in limits.items() if isinstance(limit, Quota)}
-        self._spans = {id(quota): _Span.of(quota, now_us) for quota in self._quotas.values()}
+        several = {id(quota): quota for quota in self._quotas.values()}  # most letters share them
+        self._spans = {number: _Span.of(quota, now_us) for number, quota in several.items()}
         self._read: list[tuple[str, int, int]] = []  # what counts against quotas: name, start, count
         self._used = dict.fromkeys(limits, 0)  # of a pace: all of it where its slot is not free
         self._added: dict[str, int] = {}
@@ -212,18 +215,19 @@ class _Page:
             return self._swap(connection, moved) if self._moved or self._added else True
         if self._moved:
             _SET_FREE_AT.run(connection, moved=moved)
-        together: dict[int, dict[str, int]] = {}
-        for name in sorted(self._added):
-            together.setdefault(self._start_of(name), {})[name] = self._added[name]
-        for start, added in together.items():
-            _COUNT.run(connection, added=as_counts(added), p_start=start)
+        if self._added:
+            _COUNT.run(connection, self._counted())
         return True
+
+    def _counted(self) -> list[tuple[str, int, int]]:
+        """Return what was taken of quotas: name, beginning of the bucket, how many."""
+        spans, quotas = self._spans, self._quotas
+        return [(name, spans[id(quotas[name])].start_us, n) for name, n in sorted(self._added.items())]
 
     def _swap(self, connection: Connected, moved: str) -> bool:
         """Compare what was read of the limits that change with what is there, and write, in one statement."""
-        changed = sorted(self._added)
-        added = as_rows((name, self._start_of(name), self._added[name]) for name in changed)
-        seen: dict[str, list[tuple[int, int]]] = {name: [] for name in changed}
+        added = as_rows(self._counted())
+        seen: dict[str, list[tuple[int, int]]] = {name: [] for name in sorted(self._added)}
         for name, start, count in self._read:
             if name in seen:
                 seen[name].append((start, count))
@@ -263,7 +267,7 @@ def _free_at(connection: Connected, names: Collection[str]) -> dict[str, int]:
 def _bring_near(connection: Connected, name: str, span: _Span, astray: Bucket) -> None:
     """Move a bucket that a clock far ahead has written to now."""
     _DROP.run(connection, p_name=name, p_start=astray.start_us)
-    _COUNT.run(connection, added=as_counts({name: astray.count}), p_start=span.start_us)
+    _COUNT.run(connection, [(name, span.start_us, astray.count)])
 
 
 _whole, _words = sa.BigInteger(), sa.Text()
@@ -273,25 +277,26 @@ _since = counts_of("named")
 _SPENT = Prepared(
     sa.select(spent.c.name, spent.c.start, spent.c.count)
     .join(_since, _since.c.name == spent.c.name)
-    .where(spent.c.start > _since.c.number),
-    in_one=True,
+    .where(spent.c.start > _since.c.number)
 )
 _moved = rows_of("moved", {"name": _words, "free_at": _whole})
 _set = insert(paces).from_select(["name", "free_at"], sa.select(_moved).where(_moved.c.free_at > 0))
 _SET_FREE_AT = Prepared(
     _set.on_conflict_do_update(index_elements=["name"], set_={"free_at": _set.excluded.free_at})
 )
-_added = counts_of("added")
-_add = insert(spent).from_select(
-    ["name", "start", "count"],
-    sa.select(_added.c.name, sa.bindparam("p_start", type_=_whole), _added.c.number).where(
-        _added.c.number > 0  # SQLite wants a WHERE
-    ),
-)
-_COUNT = Prepared(
-    _add.on_conflict_do_update(
-        index_elements=["name", "start"], set_={"count": spent.c.count + _add.excluded.count}
-    )
+_SPENT_ROW: dict[str, sa.types.TypeEngine[Any]] = {"name": _words, "start": _whole, "count": _whole}
+
+
+def _adding(row: Insert) -> sa.Executable:
+    """Return an INSERT that adds to what is counted already."""
+    together = {"count": spent.c.count + row.excluded.count}
+    return row.on_conflict_do_update(index_elements=["name", "start"], set_=together)
+
+
+_COUNT = PreparedRows(
+    list(_SPENT_ROW),
+    _adding(insert(spent).values({name: sa.bindparam(name) for name in _SPENT_ROW})),
+    at_server=_adding(insert(spent).from_select(list(_SPENT_ROW), sa.select(*rows_of("rows", _SPENT_ROW).c))),
 )
 _DROP = Prepared(
     sa.delete(spent).where(spent.c.name == sa.bindparam("p_name"), spent.c.start == sa.bindparam("p_start"))
