@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from pipeline.store.world import (
     why_not_here,
 )
 from tests.clocks import FakeClock, LoadedDice
-from tests.unit.store_support import ACCEPTED, KEY, Bench, a_world, parcel, planned_from, result, rows
+from tests.unit.store_support import ACCEPTED, KEY, Bench, a_world, parcel, planned_from, result, rows, watch
 
 
 @pytest.fixture
@@ -95,12 +96,14 @@ def test_the_folder_stays_out_of_version_control(home: Path) -> None:
 
 def test_every_connection_writes_ahead_and_waits_for_the_disk(home: Path) -> None:
     """WAL, synchronous = FULL (2), foreign keys on: read back, not hoped for."""
-    with opened(home) as it, it.campaign.reading() as connection:
-        answers = {
-            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
-            for name in ("journal_mode", "synchronous", "foreign_keys", "fullfsync")
-        }
-    assert answers == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "fullfsync": 1}
+    wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "fullfsync": 1}
+    with opened(home) as it:
+        with it.campaign.reading() as connection:
+            read = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in wanted}
+        with it.campaign.running() as own:  # what permissions are written by
+            assert isinstance(own, sqlite3.Connection)
+            run = {name: own.execute(f"PRAGMA {name}").fetchone()[0] for name in wanted}
+    assert read == run == wanted
 
 
 def test_a_connection_without_wal_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +126,31 @@ def test_writing_begins_with_the_lock(home: Path) -> None:
             connection.execute(sa.select(1))
         with it.campaign.reading() as connection:
             connection.execute(sa.select(1))
-    assert [text for text in statements if text.startswith("BEGIN")] == ["BEGIN IMMEDIATE", "BEGIN"]
+        watch(it.campaign, statements.append)
+        with it.campaign.running():
+            pass
+        with it.campaign.asking():
+            pass
+    begun = [text for text in statements if text.startswith("BEGIN")]
+    assert begun == ["BEGIN IMMEDIATE", "BEGIN", "BEGIN IMMEDIATE", "BEGIN"]
+
+
+def test_what_a_send_writes_is_taken_back_where_it_fails(home: Path) -> None:
+    """All of it; what is written next is written, also where the connection itself is lost."""
+    with opened(home) as it:
+        for name, lost in (("kept", False), ("anew", True)):
+            with suppress(ZeroDivisionError), it.campaign.running() as connection:
+                assert isinstance(connection, sqlite3.Connection)
+                connection.execute("INSERT INTO meta VALUES ('taken back', 'x')")
+                if lost:
+                    connection.close()
+                raise ZeroDivisionError
+            with it.campaign.running() as connection:
+                assert isinstance(connection, sqlite3.Connection)
+                connection.execute("INSERT INTO meta VALUES (?, 'x')", (name,))
+        with it.campaign.reading() as reader:
+            found = {name: operator.read_meta(reader, name) for name in ("taken back", "kept", "anew")}
+    assert found == {"taken back": "", "kept": "x", "anew": "x"}
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs"])
