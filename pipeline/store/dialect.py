@@ -229,13 +229,20 @@ class Prepared:
     """A statement that is compiled once, when it is first run, and run by the driver itself.
 
     What SQLAlchemy does around a statement takes longer than the statement, where it is run for every commit.
-    Rows come as plain tuples.
+    Rows come as plain tuples, or lists.
     """
 
-    __slots__ = ("_at_server", "_in_file", "_statement", "_statement_at_server")
+    __slots__ = ("_at_server", "_in_file", "_in_one", "_statement", "_statement_at_server")
 
-    def __init__(self, statement: sa.Executable, *, at_server: sa.Executable | None = None) -> None:
-        """``at_server`` is the statement that says the same where other hosts are at work."""
+    def __init__(
+        self, statement: sa.Executable, *, at_server: sa.Executable | None = None, in_one: bool = False
+    ) -> None:
+        """``at_server`` is the statement that says the same where other hosts are at work.
+
+        ``in_one``: rows of texts and numbers come from a file in one piece, as JSON. The interpreter is let
+        go and taken back for each column of each row otherwise, and commits wait for that.
+        """
+        self._in_one = in_one
         self._statement = statement
         self._statement_at_server = statement if at_server is None else at_server
         self._in_file: _InFile | None = None
@@ -245,6 +252,8 @@ class Prepared:
         """Run it in the transaction of ``connection``; return its rows."""
         cursor = self._execute(connection, parameters)
         rows: list[tuple[Any, ...]] = cursor.fetchall() if cursor.description is not None else []
+        if self._in_one and not is_shared(connection):
+            rows = json.loads(rows[0][0])
         return rows
 
     def change(self, connection: Connected, **parameters: object) -> int:
@@ -257,9 +266,16 @@ class Prepared:
                 self._at_server = _compiled(self._statement_at_server, connection)
             return _driver(connection).execute(self._at_server.sql, self._at_server.given(parameters))
         if self._in_file is None:
-            self._in_file = _compiled_for_file(self._statement)
+            self._in_file = _compiled_for_file(_in_one(self._statement) if self._in_one else self._statement)
         sql, constants, _ = self._in_file
         return _driver(connection).execute(sql, constants | parameters)
+
+
+def _in_one(question: sa.Executable) -> sa.Executable:
+    """Return a question whose answer is one JSON array with all rows."""
+    assert isinstance(question, sa.SelectBase)
+    rows = question.subquery("all_rows")
+    return sa.select(sa.func.json_group_array(sa.func.json_array(*rows.c)))
 
 
 class PreparedRows:

@@ -277,7 +277,8 @@ _since = counts_of("named")
 _SPENT = Prepared(
     sa.select(spent.c.name, spent.c.start, spent.c.count)
     .join(_since, _since.c.name == spent.c.name)
-    .where(spent.c.start > _since.c.number)
+    .where(spent.c.start > _since.c.number),
+    in_one=True,
 )
 _moved = rows_of("moved", {"name": _words, "free_at": _whole})
 _set = insert(paces).from_select(["name", "free_at"], sa.select(_moved).where(_moved.c.free_at > 0))

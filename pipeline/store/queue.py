@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -137,6 +138,7 @@ def read_due(
         questions = _DUE_ONLY
     for question in questions:
         rows = question.run(connection, **asked, p_most=most - len(found))
+        rows.sort(key=_PLACE)  # as they are, but nobody promises that of rows in one piece
         enough = _bounded(rows)
         frozen = _frozen(connection, enough)
         read = zip(enough, _letters(enough, frozen), strict=True)
@@ -216,13 +218,14 @@ def _due(*, only: bool = False, batch: bool = False) -> tuple[Prepared, Prepared
         query = query.where(letters.c.batch == sa.bindparam("p_batch"), ~is_open)
     due: sa.BindParameter[int] = sa.bindparam("p_due")
     return (
-        Prepared(query.where(letters.c.due_at == due, letters.c.id > sa.bindparam("p_letter"))),
-        Prepared(query.where(letters.c.due_at > due, letters.c.due_at <= sa.bindparam("p_now"))),
+        Prepared(query.where(letters.c.due_at == due, letters.c.id > sa.bindparam("p_letter")), in_one=True),
+        Prepared(query.where(letters.c.due_at > due, letters.c.due_at <= sa.bindparam("p_now")), in_one=True),
     )
 
 
 _DUE, _DUE_ONLY, _DUE_BATCH = _due(), _due(only=True), _due(batch=True)
 _ROW, _THREAD, _SHA256, _BUILT_AT, _START, _SIZE, _BUNDLE = range(10, 17)  # where they stand in a row
+_PLACE = itemgetter(-1, 0)
 _PACKED = Prepared(sa.select(bundles.c.packed).where(bundles.c.id == sa.bindparam("bundle")))
 
 
