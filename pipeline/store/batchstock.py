@@ -73,6 +73,10 @@ class Asker:
                     raise
             await self._clock.sleep(STORE_AWAY_S)
 
+    async def beside(self, job: Callable[[], T]) -> T:
+        """Do a job as `call` does: all of them are done beside the journal."""
+        return await self.call(job)
+
     async def flush(self) -> None:
         """Wait until all is committed."""
         await self._journal.flush()

@@ -74,6 +74,7 @@ class Journal:
         self._clock = clock
         self._keep_bytes = keep_bytes
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._permits: list[_Asked] = []
         self._results: list[Result] = []
         self._answers_due = 0  # permissions given whose result has not come
@@ -108,6 +109,10 @@ class Journal:
         """Run a job in the writer's thread, between commits."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, job)
 
+    async def beside(self, job: Callable[[], T]) -> T:
+        """Run a job about the common store in a thread of its own, one after the other, while commits go on."""
+        return await asyncio.get_running_loop().run_in_executor(self._beside, job)
+
     async def write_for_ever(self) -> None:
         """Commit what comes in, until cancelled; call `flush` before that.
 
@@ -131,8 +136,9 @@ class Journal:
         return tuple(self._results)
 
     def close(self) -> None:
-        """Let the thread go."""
+        """Let the threads go."""
         self._thread.shutdown(wait=True)
+        self._beside.shutdown(wait=True)
 
     # -- when to commit
 

@@ -1,4 +1,8 @@
-"""The queue and the ledger as a `Feed` wants them: asked in the journal's thread, between its commits."""
+"""The queue and the ledger as a `Feed` wants them.
+
+The queue is asked between the commits of the journal, the ledger and the opt-outs beside them: those lie in
+another file, and while limits are reckoned permissions go on being committed.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +23,13 @@ T = TypeVar("T")
 
 
 class Asking(Protocol):
-    """The journal's thread."""
+    """Where the store is asked."""
 
     async def call(self, job: Callable[[], T]) -> T:
         """Run a job between commits."""
+
+    async def beside(self, job: Callable[[], T]) -> T:
+        """Run a job while commits go on; it is about the common store."""
 
     async def flush(self) -> object:
         """Wait until all is committed."""
@@ -82,7 +89,7 @@ class StoreStock:
             with self._common.asking() as connection:
                 return shared.barred(connection, names)
 
-        return await self._journal.call(ask)
+        return await self._journal.beside(ask)
 
     async def take(self, claims: Sequence[Sequence[Claim]]) -> list[Refusal | None]:
         """Take the limits of several letters in one transaction; a refused run-wide limit ends it."""
@@ -94,7 +101,7 @@ class StoreStock:
                 now_us = None if self._common.is_server else self._now()
                 return ledger.take_in_turn(connection, claims, now_us=now_us)
 
-        return await self._journal.call(ask)
+        return await self._journal.beside(ask)
 
     async def put_back(self, claims: Sequence[Claim]) -> None:
         """Give the quotas of a letter back."""
@@ -104,7 +111,7 @@ class StoreStock:
                 ledger.put_back(connection, claims)
 
         if claims:
-            await self._journal.call(give)
+            await self._journal.beside(give)
 
     async def take_out(self, letters: Sequence[int], state: State, why: str) -> None:
         """Move waiting letters to a final state."""

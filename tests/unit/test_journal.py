@@ -357,3 +357,23 @@ def suppressed(bench: Bench, key: str) -> list[str]:
     with bench.world.common.reading() as connection:
         found = shared.suppressed(connection, [key], shared.shared_secret(connection))
     return [f"{entry.reason}: {entry.source}" for entry in found.values()]
+
+
+async def test_limits_are_asked_while_permissions_go_on_being_committed(bench: Bench) -> None:
+    """What is asked beside the journal holds no letter up, and is done in its order."""
+    permitted, done = threading.Event(), list[str]()
+
+    def wait_for_a_permission() -> bool:
+        done.append("first")
+        return permitted.wait(PATIENCE_S)
+
+    async with journal_of(bench) as journal:
+        asked = asyncio.create_task(journal.beside(wait_for_a_permission))
+        then = asyncio.create_task(journal.beside(lambda: done.append("second")))
+        await asyncio.sleep(0)
+        assert await journal.permit(parcel(bench.letter()))
+        assert done == ["first"]
+        permitted.set()
+        assert await asked
+        await then
+        assert done == ["first", "second"]
