@@ -110,7 +110,7 @@ class Journal:
         return await asyncio.get_running_loop().run_in_executor(self._thread, job)
 
     async def beside(self, job: Callable[[], T]) -> T:
-        """Run a job about the common store in a thread of its own, one after the other, while commits go on."""
+        """Run a job about the common store in a thread of its own, in turn, while commits go on."""
         return await asyncio.get_running_loop().run_in_executor(self._beside, job)
 
     async def write_for_ever(self) -> None:
