@@ -1,7 +1,8 @@
 """The queue and the ledger as a `Feed` wants them.
 
 The queue is asked between the commits of the journal, the ledger and the opt-outs beside them: those lie in
-another file, and while limits are reckoned permissions go on being committed.
+another file, and while limits are reckoned permissions go on being committed. The slots of a pace are taken
+between commits all the same: letters that wait for a commit which takes long would leave together.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Protocol, TypeVar
 
 from pipeline.clock import Clock, from_us, to_us
 from pipeline.delivery.letter import Letter, State
+from pipeline.delivery.limits import Pace
 from pipeline.delivery.rules import Claim, Refusal
 from pipeline.store import history, ledger, operator, queue, shared
 from pipeline.store.database import Database
@@ -101,7 +103,7 @@ class StoreStock:
                 now_us = None if self._common.is_server else self._now()
                 return ledger.take_in_turn(connection, claims, now_us=now_us)
 
-        return await self._journal.beside(ask)
+        return await (self._journal.call if _are_paced(claims) else self._journal.beside)(ask)
 
     async def put_back(self, claims: Sequence[Claim]) -> None:
         """Give the quotas of a letter back."""
@@ -151,3 +153,8 @@ class StoreStock:
 
     def _now(self) -> int:
         return to_us(self._clock.now())
+
+
+def _are_paced(claims: Sequence[Sequence[Claim]]) -> bool:
+    """Say whether one of the limits is a pace."""
+    return any(isinstance(claim.limit, Pace) for of_letter in claims for claim in of_letter)

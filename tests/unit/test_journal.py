@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import sqlalchemy as sa
 
 from pipeline.delivery.letter import State
+from pipeline.delivery.limits import Limit, Pace, Quota
+from pipeline.delivery.rules import Claim
 from pipeline.store import postgres, shared, sqlite_file
 from pipeline.store.database import Database
 from pipeline.store.journal import RETRY_WAITS_S, Journal
+from pipeline.store.stock import StoreStock
 from tests.clocks import START, FakeClock
 from tests.postgres import BOTH, is_at_server, outside
 from tests.unit.store_support import (
@@ -31,6 +35,7 @@ from tests.unit.store_support import (
 pytestmark = BOTH
 
 NAMES = [f"name{number}" for number in range(1, 51)]
+T = TypeVar("T")
 PATIENCE_S = 20  # only for a test that hangs
 
 
@@ -377,3 +382,34 @@ async def test_limits_are_asked_while_permissions_go_on_being_committed(bench: B
         assert await asked
         await then
         assert done == ["first", "second"]
+
+
+class Noting:
+    """Does every job at once, and notes where it was to be done."""
+
+    def __init__(self) -> None:
+        self.where: list[str] = []
+
+    async def call(self, job: Callable[[], T]) -> T:
+        """Between commits."""
+        self.where.append("between")
+        return job()
+
+    async def beside(self, job: Callable[[], T]) -> T:
+        """While commits go on."""
+        self.where.append("beside")
+        return job()
+
+    async def flush(self) -> None:
+        """Nothing is on its way."""
+
+
+@pytest.mark.parametrize(
+    ("limit", "where"), [(Quota(5, 3600), "beside"), (Pace(5, 1), "between")], ids=["quota", "pace"]
+)
+async def test_slots_of_a_pace_are_taken_between_commits(bench: Bench, limit: Limit, where: str) -> None:
+    """Letters that had theirs while a commit takes long would leave together."""
+    noting = Noting()
+    stock = StoreStock(bench.world.campaign, bench.world.common, noting, clock=bench.clock)
+    assert await stock.take([[Claim("relay", limit, "limit relay")]]) == [None]
+    assert noting.where == [where]
