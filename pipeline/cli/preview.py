@@ -113,26 +113,29 @@ class _Look(NamedTuple):
     def draft(self, pair: Pair) -> Draft:
         """Return what a letter is made from."""
         from pipeline.cli.folder import draft_of
-        from pipeline.letters.thread import Thread
+        from pipeline.letters.thread import SAMPLE
 
         draft = draft_of(pair.recipient, signatory=pair.signatory)
         if not self.followup:
             return draft
         first = self.checked.composer.render(draft).subject
         today = self.now.astimezone(self.checked.settings.timezone).date().isoformat()
-        return draft._replace(thread=Thread(1, (draft.message_id,), first, today))
+        return draft._replace(thread=SAMPLE._replace(subject=first, date=today))
 
     def having(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
-        """Yield those for which there are words. Raises Unusable where there are for none."""
-        languages = self.checked.settings.languages
-        if self.followup and not any(map(self.checked.composer.has_followup, languages)):
+        """Yield those for which there are words. Raises Unusable at the end where there were for none."""
+        found, missing = False, ""
+        for pair in pairs:
+            language = pair.recipient.language
+            if self.followup and not self.checked.composer.has_followup(language):
+                missing = missing or language
+            else:
+                found = True
+                yield pair
+        if missing and not found:
             from pipeline.letters.thread import file_of
 
-            raise Unusable("there are no words for a follow-up", f"write {file_of(languages[0])}")
-        return (pair for pair in pairs if self._has_words(pair.recipient.language))
-
-    def _has_words(self, language: str) -> bool:
-        return not self.followup or self.checked.composer.has_followup(language)
+            raise Unusable(f"there are no words for a follow-up in {missing}", f"write {file_of(missing)}")
 
 
 def _chosen(checked: Checked, who: str | None, *, everyone: bool) -> Iterable[Pair]:

@@ -308,6 +308,7 @@ class Sending:
             told=self._told,
         )
         async with AsyncExitStack() as stack:
+            stack.callback(journal.close)  # whatever ends the run, and before the store is let go
             relay = await self._relay(stack)
             opener = Opener(relay, credentials=login, clock=place.clock, dice=place.dice)
             run = Run(
@@ -325,7 +326,6 @@ class Sending:
             if hosting is not None:
                 await stack.enter_async_context(hosting.at_work(feed))
             stop = await self._write_while(journal, ender.until_done(run))
-        journal.close()
         return Outcome(
             stop,
             notes=(*self.notes, *desk.advice),

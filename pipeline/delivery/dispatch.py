@@ -186,7 +186,7 @@ class Run:
         async with self._alone:
             if not self._opened:
                 return await self._open_first()
-        return await self._open()
+        return await self._open() if self.feed.stop is None else None
 
     async def _open_first(self) -> Connection | None:
         if self.feed.stop is not None:

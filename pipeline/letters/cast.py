@@ -43,8 +43,9 @@ class _Whole:
 
     @property
     def by_shape(self) -> bool:
-        """Whether it goes by the shape of values: not where letters decide which way a line runs."""
-        return not self.paragraph.rtl
+        """Whether it goes by the shape of values: not where letters decide which way a line runs, or whether
+        it begins with "From "."""
+        return not self.paragraph.rtl and not any(map(BEGUN.search, self.paragraph.text.pieces[:-1]))
 
     @property
     def places(self) -> Sequence[int]:

@@ -144,10 +144,14 @@ class Straight:
         try:
             connection.rollback()
         except sqlite3.Error:  # nobody knows what state it is in
-            self.close()
+            self._let_go()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file, when a transaction that is under way has ended."""
+        with self._turn:
+            self._let_go()
+
+    def _let_go(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()

@@ -230,9 +230,11 @@ def test_preview_writes_follow_ups_in_their_thread(following: Following) -> None
 def test_preview_says_which_follow_up_is_not_written(following: Following) -> None:
     """Nothing is shown that nobody would get."""
     following.template.unlink()
-    refused = following.command("preview", "--followup")
-    assert refused.code == 2
-    assert "templates/followup.en.md" in refused.err
+    (following.template.parent / "followup.es.md").write_text(FOLLOWUP, "utf-8")
+    for words in ((), ("--json",), ("ben@office.example",)):
+        refused = following.command("preview", "--followup", *words)
+        assert refused.code == 2
+        assert "templates/followup.en.md" in refused.out + refused.err
 
 
 def test_a_time_that_is_none_is_refused(following: Following) -> None:

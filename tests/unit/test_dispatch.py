@@ -208,6 +208,14 @@ async def test_behind_the_first_connection_the_others_are_opened_side_by_side() 
     assert await going is feed.stop
 
 
+async def test_nobody_connects_once_the_run_was_ended_while_the_first_was_opened() -> None:
+    """A pause, a quota used up: those that waited for the first need no connection any more."""
+    feed = EndlessFeed()
+    relay = SlowRelay(feed, others=0)
+    assert await run_of(feed, relay).go() is feed.stop
+    assert relay.at_the_door == 1
+
+
 async def test_a_run_that_is_cancelled_while_connecting_is_cancelled() -> None:
     """The second Ctrl-C is no end like any other."""
     feed, relay = EndlessFeed(), SilentRelay()

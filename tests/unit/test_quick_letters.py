@@ -325,6 +325,17 @@ def test_rows_of_one_shape_come_out_alike(
         agree(made, Draft(own, made.templates.languages[0], "a@b.example", 2, "<1@b.org>"), eightbit=eightbit)
 
 
+@pytest.mark.parametrize("begun", ["F", "Fr", "Fro"])
+@pytest.mark.parametrize("before", ["**{}**", "*{}*", "`{}`", "# {}", "{}"])
+def test_a_value_may_end_the_word_from(begun: str, before: str) -> None:
+    """A line that begins with it is shielded, although letters of the same shape had none to shield."""
+    made = composer(f"{before.format(begun)}{{{{ recipient.name }}}} more\n\nand so on.\n")
+    rest = "From"[len(begun) :]
+    for name in ("abcd"[: len(rest)], "efgh"[: len(rest)], "ijkl"[: len(rest)], rest):
+        draft = Draft({**PLAIN_ROW, "name": name}, "en", "ada@office.example", 2, "<1@example.org>")
+        agree(made, draft, eightbit=False)
+
+
 @settings(max_examples=200, deadline=None)
 @given(rows, st.sampled_from(["", "a.txt"]))
 def test_a_letter_that_is_said_to_have_no_dots_needs_no_stuffing(row: dict[str, str], files: str) -> None:

@@ -153,6 +153,33 @@ def test_what_a_send_writes_is_taken_back_where_it_fails(home: Path) -> None:
     assert found == {"taken back": "", "kept": "x", "anew": "x"}
 
 
+class Turn:
+    """A lock that notes when it is taken and given."""
+
+    def __init__(self) -> None:
+        self.noted: list[str] = []
+
+    def __enter__(self) -> None:
+        self.noted.append("taken")
+
+    def __exit__(self, *_: object) -> None:
+        self.noted.append("given")
+
+
+def test_a_store_is_let_go_when_what_is_being_written_is_written(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that is closed in the middle of another thread's statement ends the whole program."""
+    with opened(home) as it:
+        assert it.campaign._straight is not None
+        with it.campaign.running():
+            pass
+        turn = Turn()
+        monkeypatch.setattr(it.campaign._straight, "_turn", turn)
+        it.campaign.close()
+        assert turn.noted == ["taken", "given"]
+
+
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs"])
 def test_fault_19_network_file_systems_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
