@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-
-import sqlalchemy as sa
+from collections.abc import Callable
 
 from pipeline.cli import main as campaign
+from pipeline.store import sqlite_file
 
 _opened = 0
 _relaxed = 0
@@ -24,20 +24,22 @@ def count(event: str, _arguments: tuple[object, ...]) -> None:
     _opened += event == "sqlite3.connect/handle"
 
 
-def relax(connection: sqlite3.Connection, record: sa.pool.ConnectionPoolEntry, _proxy: object) -> None:
-    """Set a connection to NORMAL the first time it is handed out."""
-    global _relaxed  # noqa: PLW0603 - one process, one count
-    if record.info.get("relaxed"):
-        return
-    connection.execute("PRAGMA synchronous = NORMAL")
-    record.info["relaxed"] = True
-    _relaxed += 1
+def relaxed(set_up: Callable[[sqlite3.Connection, object], None]) -> Callable[..., None]:
+    """Return what sets a connection up as the program does, and to NORMAL after that."""
+
+    def relax(connection: sqlite3.Connection, record: object) -> None:
+        global _relaxed  # noqa: PLW0603 - one process, one count
+        set_up(connection, record)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        _relaxed += 1
+
+    return relax
 
 
 def main() -> None:
     """Be the command line, relaxed."""
     sys.addaudithook(count)
-    sa.event.listen(sa.pool.Pool, "checkout", relax)
+    sqlite_file._set_up = relaxed(sqlite_file._set_up)
     try:
         campaign()
     finally:
