@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pipeline.letters.flow import flows
+from pipeline.letters.flow import flows, lines_of
 from pipeline.letters.form import PREHEADER, SUBJECT, Block, Form, Parts
 from pipeline.letters.frame import BODY_MARK, PREHEADER_MARK, SUBJECT_MARK, Frame
 from pipeline.letters.message import NOT_IN_TEXT
@@ -213,18 +213,7 @@ def _text(blocks: Iterable[str | Paragraph], *, quoted: bool) -> list[str | Bloc
 
 def _lines(page: Gaps, *, quoted: bool) -> list[str | Block]:
     """Return the lines of a page, ready for values, and what needs none as finished lines."""
-    ready: list[str | Block] = []
-    pieces, places = [""], list[int]()
-    for number, piece in enumerate(page.pieces):
-        if number:
-            places.append(page.places[number - 1])
-            pieces.append("")
-        first, *more = piece.split("\n")
-        pieces[-1] += first
-        for line in more:
-            ready.append(_line(Gaps(tuple(pieces), tuple(places)), quoted=quoted))
-            pieces, places = [line], []
-    return ready
+    return [_line(line, quoted=quoted) for line in lines_of(page)[:-1]]  # it ends with a line end
 
 
 def _line(text: Gaps, *, quoted: bool) -> str | Block:

@@ -128,7 +128,7 @@ def flows(paragraph: Paragraph, *, quoted: bool) -> list[Flow] | None:
     made: list[Flow] = []
     if paragraph.rtl:
         return None
-    for number, part in enumerate(_parts(paragraph.text)):
+    for number, part in enumerate(lines_of(paragraph.text)):
         first = paragraph.rest if number else paragraph.first
         words = _words(part)
         if words is None or not _is_plain(first) or not _is_plain(paragraph.rest):
@@ -146,7 +146,7 @@ def _is_plain(prefix: str) -> bool:
     return prefix.isascii() and "=" not in prefix and not prefix.startswith(MARKED)
 
 
-def _parts(text: Gaps) -> list[Gaps]:
+def lines_of(text: Gaps) -> list[Gaps]:
     """Return the parts of a text between its line ends."""
     pieces, places = [""], list[int]()
     parts: list[Gaps] = []
