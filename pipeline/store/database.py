@@ -9,7 +9,7 @@ one the outcome of a commit is not known: whoever asked for a permission has not
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +22,7 @@ from pipeline.errors import StoreUnwritable
 from pipeline.store.dialect import Connected
 from pipeline.store.migrations import Schema, migrate
 from pipeline.store.sqlite_file import SqliteFile, Straight, sync_folder
+from pipeline.store.together import Together
 
 __all__ = ["Connected", "Connection", "Database", "Medium", "sync_folder"]
 
@@ -102,6 +103,12 @@ class Database:
             return
         with self._guarded(), self.medium.turn(), self._straight.transaction("BEGIN IMMEDIATE") as own:
             yield own
+
+    def at_a_stroke(self, together: Together, given: Mapping[str, object]) -> bool:
+        """Run statements of a file as one transaction; false where nothing was done, as `Together` says."""
+        assert self._straight is not None
+        with self._guarded(), self.medium.turn(), self._straight.alone() as own:
+            return together.run(own, given)
 
     @contextmanager
     def asking(self) -> Iterator[Connected]:

@@ -266,7 +266,7 @@ class Prepared:
                 self._at_server = _compiled(self._statement_at_server, connection)
             return _driver(connection).execute(self._at_server.sql, self._at_server.given(parameters))
         if self._in_file is None:
-            self._in_file = _compiled_for_file(_in_one(self._statement) if self._in_one else self._statement)
+            self._in_file = compiled_for_file(_in_one(self._statement) if self._in_one else self._statement)
         sql, constants, _ = self._in_file
         return _driver(connection).execute(sql, constants | parameters)
 
@@ -306,7 +306,7 @@ class PreparedRows:
             self._at_server.run(connection, rows=as_rows(rows), **parameters)
             return
         if self._compiled is None:
-            self._compiled = _compiled_for_file(self._statement)
+            self._compiled = compiled_for_file(self._statement)
         common = self._compiled.constants | parameters
         others = [common[name] for name in self._others(self._compiled)]
         driver = _driver(connection)
@@ -327,7 +327,7 @@ class PreparedRows:
 
         def numbered(text: str, row: int = 0) -> str:
             own = {name: behind + row * len(columns) + at for at, name in enumerate(columns)}
-            return _NAMED.sub(lambda found: f"?{(numbers | own)[found[1]]}", text)
+            return NAMED.sub(lambda found: f"?{(numbers | own)[found[1]]}", text)
 
         before, values, after = _VALUES.split(compiled.sql, maxsplit=1)
         every = ", ".join(numbered(values, row) for row in range(number))
@@ -339,7 +339,7 @@ _VALUES = re.compile(r" VALUES (\([^()]*\)) ?")
 _STORE_NOW = Prepared(
     sa.select(sa.cast(sa.extract("epoch", sa.func.clock_timestamp()) * 1_000_000, sa.BigInteger))
 )
-_NAMED = re.compile(r":([a-z_][a-z0-9_]*)")
+NAMED = re.compile(r":([a-z_][a-z0-9_]*)")
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
@@ -360,7 +360,7 @@ class _InFile(NamedTuple):
     names: tuple[str, ...]
 
 
-def _compiled_for_file(statement: sa.Executable) -> _InFile:
+def compiled_for_file(statement: sa.Executable) -> _InFile:
     assert isinstance(statement, sa.ClauseElement)
     compiled = statement.compile(dialect=sqlite.dialect(paramstyle="named"))
     return _InFile(str(compiled), _constants(compiled), tuple(compiled.params))

@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from pipeline.clock import to_us
-from pipeline.delivery.letter import Parcel, Phase, Result, State
+from pipeline.delivery.letter import Parcel, Result, State
 from pipeline.store.database import Database
 from pipeline.store.dialect import (
     Connected,
     Insert,
     Prepared,
-    PreparedRows,
     as_numbers,
     as_rows,
     as_texts,
@@ -34,6 +33,7 @@ from pipeline.store.dialect import (
 )
 from pipeline.store.operator import IN_DOUBT, PAUSED, is_paused
 from pipeline.store.tables import attempts, bundles, contents, letters
+from pipeline.store.together import Step, Together
 
 PACKING_LEVEL = 3  # of zlib: a seventh of the time of each message packed alone, and a tenth of the size
 PIECE = 2_047  # octets: of more at once, hashlib lets the interpreter go, which takes longer to get back
@@ -53,72 +53,72 @@ class Written:
     paused: bool
 
 
-class _NotAll(Exception):
-    """Not all that was asked for may be granted."""
-
-
-def commit(
-    database: Database,
-    *,
-    run: int,
-    permits: Sequence[Parcel],
-    results: Sequence[Result],
-    now_us: int,
-    keep_bytes: bool,
-) -> Written:
-    """Record results, then grant permissions, in one transaction.
-
-    With a file all is granted as a rule, and nothing has to be told row by row. Where that is not so, nothing
-    is written, and it is done once more in full.
-    """
-    permission = _Permission(run, now_us, keep_bytes)
-    try:
-        with database.running() as connection:
-            return _write(connection, permission, permits, results, exactly=database.is_server)
-    except _NotAll:
-        with database.running() as connection:
-            return _write(connection, permission, permits, results, exactly=True)
-
-
-def write(
-    connection: Connected,
-    *,
-    run: int,
-    permits: Sequence[Parcel],
-    results: Sequence[Result],
-    now_us: int,
-    keep_bytes: bool,
-) -> Written:
-    """Do the same in the caller's transaction. Nothing is granted until it commits."""
-    return _write(connection, _Permission(run, now_us, keep_bytes), permits, results, exactly=True)
-
-
-class _Permission(NamedTuple):
-    """What the permissions and results of one commit have in common."""
+class Writing(NamedTuple):
+    """What one commit is to write; ``at_a_stroke`` is that as a file takes it, where that is made ready."""
 
     run: int
+    permits: Sequence[Parcel]
+    results: Sequence[Result]
     now_us: int
     keep_bytes: bool
+    at_a_stroke: Mapping[str, object] | None = None
+
+    @property
+    def octets(self) -> int:
+        """How much there is to hash and to pack."""
+        return sum([len(parcel.content) for parcel in self.permits if not parcel.letter.sha256])
 
 
-def _write(
-    connection: Connected,
-    common: _Permission,
-    permits: Sequence[Parcel],
-    results: Sequence[Result],
-    *,
-    exactly: bool,
-) -> Written:
-    if results:
-        first = {(result.letter, result.attempt): result for result in reversed(results)}
-        _record(connection, first.values(), run=common.run, now_us=common.now_us)
+def prepare(writing: Writing) -> Writing:
+    """Make ready for a file what it can take at a stroke: all permissions, and acceptances that are alike."""
+    answered = _all_accepted(writing.results)
+    if answered is None:
+        return writing
+    firsts, others = _asked_of(writing.permits)
+    new = [parcel for parcel in writing.permits if not parcel.letter.sha256]
+    packed, frozen = _frozen(new, keep_bytes=writing.keep_bytes) if new else (None, [])
+    asked = as_numbers(firsts)
+    given = answered | {
+        "p_run": writing.run,
+        "p_now": writing.now_us,
+        "asked": asked,
+        "p_firsts": len(firsts),
+        "asked_again": as_rows(others),
+        "p_again": len(others),
+        "counted": as_numbers(parcel.letter.id for parcel in writing.permits) if others else asked,
+        "p_packed": packed,
+        "frozen": as_rows(frozen),
+    }
+    return writing._replace(at_a_stroke=given)
+
+
+def commit(database: Database, writing: Writing) -> Written:
+    """Record results, then grant permissions, in one transaction.
+
+    With a file all is granted as a rule, and the relay took all: then it is one statement. Where that is not
+    so, that writes nothing, and it is done letter by letter.
+    """
+    if not database.is_server:
+        given = (writing if writing.at_a_stroke is not None else prepare(writing)).at_a_stroke
+        if given is not None and database.at_a_stroke(_USUAL, given):
+            return Written(frozenset(map(_attempt, writing.permits)), paused=False)
+    with database.running() as connection:
+        return write(connection, writing)
+
+
+def write(connection: Connected, writing: Writing) -> Written:
+    """Do the same in the caller's transaction. Nothing is granted until it commits."""
+    run, now_us, permits = writing.run, writing.now_us, writing.permits
+    if writing.results:
+        first = {(result.letter, result.attempt): result for result in reversed(writing.results)}
+        _record(connection, first.values(), run=run, now_us=now_us)
     if not permits:
         return Written(frozenset(), paused=False)
-    granted = _granted(connection, common, permits) if exactly else _all(connection, common, permits)
+    granted = _granted(connection, permits, run=run, now_us=now_us)
     if granted:
         _COUNT.run(connection, counted=as_numbers(letter for letter, _ in granted))
         new = [parcel for parcel in permits if not parcel.letter.sha256 and _attempt(parcel) in granted]
-        _freeze(connection, new, keep_bytes=common.keep_bytes)
+        _freeze(connection, new, keep_bytes=writing.keep_bytes)
     return Written(granted, paused=len(granted) < len(permits) and is_paused(connection))
 
 
@@ -127,58 +127,54 @@ def _attempt(parcel: Parcel) -> tuple[int, int]:
 
 
 def _granted(
-    connection: Connected, common: _Permission, parcels: Sequence[Parcel]
+    connection: Connected, parcels: Sequence[Parcel], *, run: int, now_us: int
 ) -> frozenset[tuple[int, int]]:
     """Insert the attempts that may be, and return them."""
+    common = {"p_run": run, "p_now": now_us}
     granted: set[tuple[int, int]] = set()
-    for insert_, asked, _ in _asked_of(parcels):
-        granted |= set(insert_.telling.run(connection, asked=asked, p_run=common.run, p_now=common.now_us))
+    firsts, others = _asked_of(parcels)
+    if firsts:
+        granted |= set(_FIRST.run(connection, asked=as_numbers(firsts), **common))
+    if others:
+        granted |= set(_LATER.run(connection, asked_again=as_rows(others), **common))
     return frozenset(granted)
 
 
-def _all(connection: Connected, common: _Permission, parcels: Sequence[Parcel]) -> frozenset[tuple[int, int]]:
-    """Insert all of the attempts. Raises _NotAll where one may not be.
-
-    SQLite's interface lets the interpreter go for each row that it returns: here it returns none.
-    """
-    all_of_them = frozenset(map(_attempt, parcels))
-    if len(all_of_them) < len(parcels):
-        raise _NotAll
-    for insert_, asked, number in _asked_of(parcels):
-        inserted = insert_.counting.change(connection, asked=asked, p_run=common.run, p_now=common.now_us)
-        if inserted != number:
-            raise _NotAll
-    return all_of_them
-
-
-def _asked_of(parcels: Sequence[Parcel]) -> Iterator[tuple[_Insert, str, int]]:
-    """Yield the statements that insert attempts, what each is given, and for how many letters."""
+def _asked_of(parcels: Sequence[Parcel]) -> tuple[list[int], list[tuple[int, int, str]]]:
+    """Return the letters whose first attempt is asked for; of the others: letter, attempt, hash."""
     firsts = [parcel.letter.id for parcel in parcels if parcel.attempt == 1]
-    if firsts:
-        yield _FIRST, as_numbers(firsts), len(firsts)
-    if len(firsts) < len(parcels):
-        others = [parcel for parcel in parcels if parcel.attempt != 1]
-        rows = [(parcel.letter.id, parcel.attempt, parcel.sha256) for parcel in others]
-        yield _LATER, as_rows(rows), len(others)
+    if len(firsts) == len(parcels):
+        return firsts, []
+    return firsts, [
+        (parcel.letter.id, parcel.attempt, parcel.sha256) for parcel in parcels if parcel.attempt != 1
+    ]
 
 
 def _freeze(connection: Connected, parcels: Sequence[Parcel], *, keep_bytes: bool) -> None:
     """Keep what goes out for the first time."""
     if not parcels:
         return
+    packed, rows = _frozen(parcels, keep_bytes=keep_bytes)
     bundle = None
-    if keep_bytes:
-        packed = zlib.compress(b"".join(parcel.content for parcel in parcels), PACKING_LEVEL)
+    if packed is not None:
         ((bundle,),) = _BUNDLE.run(connection, packed=packed)
+    _FREEZE.run(connection, frozen=as_rows(rows), p_bundle=bundle)
+
+
+def _frozen(
+    parcels: Sequence[Parcel], *, keep_bytes: bool
+) -> tuple[bytes | None, list[tuple[int, str, int, int, int]]]:
+    """Return messages packed as one, if they are kept, and for each: letter, hash, beginning, size, Date."""
     start = 0
     rows = []
     for parcel in parcels:
         content = parcel.content
-        rows.append(
-            (parcel.letter.id, parcel.sha256 or _digest(content), start, len(content), to_us(parcel.built_at))
-        )
+        sha256 = parcel.sha256 or _digest(content)
+        rows.append((parcel.letter.id, sha256, start, len(content), to_us(parcel.built_at)))
         start += len(content)
-    _FREEZE.run(connection, rows, p_bundle=bundle)
+    if not keep_bytes:
+        return None, rows
+    return zlib.compress(b"".join([parcel.content for parcel in parcels]), PACKING_LEVEL), rows
 
 
 def _digest(content: bytes) -> str:
@@ -190,40 +186,69 @@ def _digest(content: bytes) -> str:
     return digest.hexdigest()
 
 
+def _all_accepted(results: Sequence[Result]) -> dict[str, object] | None:
+    """Return what is written down where all got the same answer but for its text; None where they did not."""
+    texts: dict[int, str] = {}
+    alike: _Alike | None = None
+    for result in results:
+        this = _accepted(result)
+        alike = alike or this
+        if this is None or this != alike or result.letter in texts:
+            return None
+        assert result.response is not None
+        texts[result.letter] = result.response.text
+    return _of_accepted(alike or _Alike(0, "", "", 0, ""), texts)
+
+
+class _Alike(NamedTuple):
+    """What most answers have in common."""
+
+    attempt: int
+    phase: str
+    verdict: str
+    code: int
+    enhanced: str
+
+
+def _accepted(result: Result) -> _Alike | None:
+    """Return what a result has in common with most; None where its letter was not simply accepted."""
+    answer = result.response
+    if result.state is not State.SENT or answer is None or result.note:
+        return None
+    return _Alike(result.attempt, str(result.phase), result.verdict, answer.code, answer.enhanced)
+
+
+def _of_accepted(alike: _Alike, texts: Mapping[int, str]) -> dict[str, object]:
+    """Return what the statements about accepted letters are given, but for the time."""
+    return {
+        "answered": as_texts(texts),
+        "p_n": alike.attempt,
+        "p_phase": alike.phase,
+        "p_verdict": alike.verdict,
+        "p_code": alike.code,
+        "p_enhanced": alike.enhanced,
+        "p_said": " ".join(part for part in (str(alike.code), alike.enhanced) if part),
+    }
+
+
 def _record(connection: Connected, results: Collection[Result], *, run: int, now_us: int) -> None:
     """Close the attempts; move the letters whose attempt was open until now, and those that were sent."""
-    accepted: dict[tuple[int, Phase, str, int, str], dict[int, str]] = {}
+    accepted: dict[_Alike, dict[int, str]] = {}
     others: list[Result] = []
     for result in results:
-        answer = result.response
-        if result.state is State.SENT and answer is not None and not result.note:
-            alike = (result.attempt, result.phase, result.verdict, answer.code, answer.enhanced)
-            accepted.setdefault(alike, {})[result.letter] = answer.text
-        else:
+        alike = _accepted(result)
+        if alike is None or result.response is None:
             others.append(result)
+        else:
+            accepted.setdefault(alike, {})[result.letter] = result.response.text
     for alike, texts in accepted.items():
-        _accept(connection, *alike, texts=texts, now_us=now_us)
+        given = _of_accepted(alike, texts)
+        said = given.pop("p_said")
+        _CLOSE_ACCEPTED.run(connection, **given, p_now=now_us)
+        moved = {name: given[name] for name in ("answered", "p_n")}
+        _MOVE_ACCEPTED.run(connection, **moved, p_now=now_us, p_said=said)
     if others:
         _record_one_by_one(connection, others, run=run, now_us=now_us)
-
-
-def _accept(
-    connection: Connected,
-    attempt: int,
-    phase: Phase,
-    verdict: str,
-    code: int,
-    enhanced: str,
-    *,
-    texts: Mapping[int, str],
-    now_us: int,
-) -> None:
-    """Record what most letters get: the same answer, but for its text."""
-    rows = as_texts(texts)
-    answer = {"p_phase": str(phase), "p_verdict": verdict, "p_code": code, "p_enhanced": enhanced}
-    _CLOSE_ACCEPTED.run(connection, answered=rows, p_n=attempt, p_now=now_us, **answer)
-    said = " ".join(part for part in (str(code), enhanced) if part)
-    _MOVE_ACCEPTED.run(connection, answered=rows, p_n=attempt, p_now=now_us, p_said=said)
 
 
 def _record_one_by_one(connection: Connected, results: Sequence[Result], *, run: int, now_us: int) -> None:
@@ -265,47 +290,47 @@ def _move(result: Result, *, now_us: int) -> tuple[object, ...]:
 _whole, _words = sa.BigInteger(), sa.Text()
 
 
-class _Insert(NamedTuple):
-    """A statement that inserts attempts: one that tells which they are, and one that does not."""
-
-    telling: Prepared
-    counting: Prepared
-
-
-def _insert_attempts(
+def _granting(
     asked: sa.Subquery, letter: sa.ColumnElement[int], n: sa.ColumnElement[int], *also: sa.ColumnElement[bool]
-) -> _Insert:
-    """Return the statement that grants what may be granted of ``asked``."""
+) -> tuple[Insert, Insert]:
+    """Return what inserts the attempts that may be granted of ``asked``: in a file, and at a server."""
     queued = sa.and_(letters.c.id == letter, letters.c.state == State.QUEUED, letters.c.attempts == n - 1)
     ended = ~sa.exists().where(_open_attempt.c.letter == letter, _open_attempt.c.ended_at.is_(None))
     granted = sa.select(letter, n, sa.bindparam("p_run", type_=_whole), sa.bindparam("p_now", type_=_whole))
     granted = granted.select_from(asked).where(ended, ~PAUSED, *also)
-    new = _inserted(granted.where(sa.exists().where(queued)))
     # At a server: whoever decides something about the letter at this moment comes before or after.
-    beside_others = _inserted(granted.join(letters, queued).with_for_update(of=letters, key_share=True))
-    keys = attempts.c.letter, attempts.c.n
-    return _Insert(Prepared(new.returning(*keys), at_server=beside_others.returning(*keys)), Prepared(new))
+    beside_others = granted.join(letters, queued).with_for_update(of=letters, key_share=True)
+    return _inserted(granted.where(sa.exists().where(queued))), _inserted(beside_others)
 
 
 def _inserted(granted: sa.SelectBase) -> Insert:
     return insert(attempts).from_select(["letter", "n", "run", "began_at"], granted).on_conflict_do_nothing()
 
 
+def _telling(granting: tuple[Insert, Insert]) -> Prepared:
+    """Return the statement that inserts attempts and returns which they are."""
+    in_file, at_server = (insert_.returning(attempts.c.letter, attempts.c.n) for insert_ in granting)
+    return Prepared(in_file, at_server=at_server)
+
+
 _first = numbers_of("asked")
-_FIRST = _insert_attempts(_first, _first.c.number, sa.literal(1))
-_asked = rows_of("asked", {"letter": _whole, "n": _whole, "sha256": _words})
-_LATER = _insert_attempts(
-    _asked,
-    _asked.c.letter,
-    _asked.c.n,
-    ~sa.exists().where(contents.c.letter == _asked.c.letter, contents.c.sha256 != _asked.c.sha256),
+_grant_first = _granting(_first, _first.c.number, sa.literal(1))
+_FIRST = _telling(_grant_first)
+_again = rows_of("asked_again", {"letter": _whole, "n": _whole, "sha256": _words})
+_grant_later = _granting(
+    _again,
+    _again.c.letter,
+    _again.c.n,
+    ~sa.exists().where(contents.c.letter == _again.c.letter, contents.c.sha256 != _again.c.sha256),
 )
+_LATER = _telling(_grant_later)
 _counted = numbers_of("counted")
-_COUNT = Prepared(
+_count = (
     sa.update(letters)
     .where(letters.c.id.in_(sa.select(_counted.c.number)))
     .values(attempts=letters.c.attempts + 1)
 )
+_COUNT = Prepared(_count)
 _BUNDLE = Prepared(sa.insert(bundles).values(packed=sa.bindparam("packed")).returning(bundles.c.id))
 _KEPT: dict[str, sa.types.TypeEngine[Any]] = {
     "letter": _whole,
@@ -314,16 +339,16 @@ _KEPT: dict[str, sa.types.TypeEngine[Any]] = {
     "size": _whole,
     "built_at": _whole,
 }
-_bundle = sa.bindparam("p_bundle", type_=_whole)
-_FREEZE = PreparedRows(
-    list(_KEPT),
-    insert(contents)
-    .values({name: sa.bindparam(name) for name in _KEPT} | {"bundle": _bundle})
-    .on_conflict_do_nothing(),
-    at_server=insert(contents)
-    .from_select([*_KEPT, "bundle"], sa.select(*rows_of("rows", _KEPT).c, _bundle))
-    .on_conflict_do_nothing(),
-)
+
+
+def _freezing(bundle: sa.ColumnElement[int]) -> Insert:
+    """Return the statement that keeps where in a bundle messages stand."""
+    rows = rows_of("frozen", _KEPT).c
+    kept = sa.select(*rows, bundle).where(rows.letter.is_not(None))  # or SQLite takes ON for a join's
+    return insert(contents).from_select([*_KEPT, "bundle"], kept).on_conflict_do_nothing()
+
+
+_FREEZE = Prepared(_freezing(sa.bindparam("p_bundle", type_=_whole)))
 # Nobody has heard an answer: it is open, or its owner was taken for dead (`queue.recover`) and was not.
 _unanswered = sa.or_(
     attempts.c.ended_at.is_(None), sa.and_(attempts.c.verdict == IN_DOUBT, attempts.c.phase.is_(None))
@@ -385,7 +410,7 @@ _MOVE = Prepared(
     )
 )
 _answered = texts_of("answered")
-_CLOSE_ACCEPTED = Prepared(
+_close_accepted = (
     sa.update(attempts)
     .where(attempts.c.letter == _answered.c.number, attempts.c.n == sa.bindparam("p_n"))
     .where(_unanswered)
@@ -395,7 +420,7 @@ _CLOSE_ACCEPTED = Prepared(
         **{name: sa.bindparam(f"p_{name}") for name in ("phase", "verdict", "code", "enhanced")},
     )
 )
-_MOVE_ACCEPTED = Prepared(
+_move_accepted = (
     sa.update(letters)
     .where(letters.c.id == _answered.c.number, letters.c.attempts == sa.bindparam("p_n"))
     .where(letters.c.state != State.SENT)
@@ -405,4 +430,25 @@ _MOVE_ACCEPTED = Prepared(
         due_at=sa.null(),
         ended_at=sa.bindparam("p_now"),
     )
+)
+_CLOSE_ACCEPTED, _MOVE_ACCEPTED = Prepared(_close_accepted), Prepared(_move_accepted)
+
+_packed: sa.BindParameter[bytes] = sa.bindparam("p_packed", type_=sa.LargeBinary())
+_newest = sa.select(sa.func.max(bundles.c.id)).where(_packed.is_not(None)).scalar_subquery()
+_ANSWER = ("p_phase", "p_verdict", "p_code", "p_enhanced", "p_said")
+_USUAL = Together(
+    "usual_commit",
+    [
+        *("p_run", "p_now", "answered", "p_n", *_ANSWER),
+        *("asked", "p_firsts", "asked_again", "p_again", "counted", "p_packed", "frozen"),
+    ],
+    [
+        Step(_close_accepted),
+        Step(_move_accepted),
+        Step(_grant_first[0], must_change="p_firsts"),
+        Step(_grant_later[0], must_change="p_again"),
+        Step(_count),
+        Step(insert(bundles).from_select(["packed"], sa.select(_packed).where(_packed.is_not(None)))),
+        Step(_freezing(_newest)),
+    ],
 )

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from pipeline.clock import Clock, Timer, to_us
@@ -31,6 +32,7 @@ from pipeline.store.database import Database
 
 T = TypeVar("T")
 LONGEST_GATHERING_S = 0.02
+PREPARED_AT_ONCE = 1_000_000  # octets of messages that are hashed and packed where the event loop runs
 RETRY_WAITS_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -175,8 +177,18 @@ class Journal:
         self._call_off_gathering()
         commit = _Commit(self._permits, self._results, self._clock.monotonic())
         self._permits, self._results, self._under_way = [], [], commit
-        parcels = [asked.parcel for asked in commit.permits]
-        done = asyncio.get_running_loop().run_in_executor(self._thread, self._write, parcels, commit.results)
+        writing = fence.Writing(
+            self._run,
+            [asked.parcel for asked in commit.permits],
+            commit.results,
+            to_us(self._clock.now()),
+            self._keep_bytes,
+        )
+        if not self._campaign.is_server and writing.octets <= PREPARED_AT_ONCE:
+            # Not in the thread that commits: it had to wait for the interpreter, and all letters for it.
+            with suppress(Exception):  # comes up again in that thread, and ends in `trouble`
+                writing = fence.prepare(writing)
+        done = asyncio.get_running_loop().run_in_executor(self._thread, self._write, writing)
         done.add_done_callback(lambda written: self._end(commit, written))
 
     def _end(self, commit: _Commit, done: asyncio.Future[fence.Written] | None) -> None:
@@ -235,16 +247,9 @@ class Journal:
         self._waits = False
         self._gathered()
 
-    def _write(self, permits: list[Parcel], results: list[Result]) -> fence.Written:
-        self._suppress([result for result in results if result.suppress])
-        return fence.commit(
-            self._campaign,
-            run=self._run,
-            permits=permits,
-            results=results,
-            now_us=to_us(self._clock.now()),
-            keep_bytes=self._keep_bytes,
-        )
+    def _write(self, writing: fence.Writing) -> fence.Written:
+        self._suppress([result for result in writing.results if result.suppress])
+        return fence.commit(self._campaign, writing)
 
     def _suppress(self, results: list[Result]) -> None:
         """Write dead addresses down first: done twice it changes nothing, forgotten it would be missed."""

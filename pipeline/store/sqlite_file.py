@@ -140,6 +140,17 @@ class Straight:
                 self._roll_back(connection)
                 raise
 
+    @contextmanager
+    def alone(self) -> Iterator[sqlite3.Connection]:
+        """Hand it out for one statement that is a transaction of its own."""
+        with self._turn:
+            connection = self._connection = self._connection or _connect(self._path)
+            try:
+                yield connection
+            except BaseException:
+                self._roll_back(connection)
+                raise
+
     def _roll_back(self, connection: sqlite3.Connection) -> None:
         try:
             connection.rollback()

@@ -6,6 +6,7 @@ It reads one line a life from stdin and forks: the child sends what is queued, f
 the journal to a relay that is a file, and dies without a word
 
     statement N    before its Nth SQL statement
+    step N         N times fifty steps into what SQLite does for the statements that are a whole commit
     commit N       before its Nth commit reaches SQLite
     committed N    behind its Nth commit, before anybody is told
     relay N        when the relay has its Nth letter in hand, before the answer
@@ -34,9 +35,19 @@ from pipeline.mail.response import Response
 from pipeline.store.database import Database
 from pipeline.store.journal import Journal
 from tests.clocks import FakeClock
-from tests.unit.store_support import ACCEPTED, GREYLISTED, UNKNOWN_USER, Bench, parcel, result, watch
+from tests.unit.store_support import (
+    ACCEPTED,
+    GREYLISTED,
+    UNKNOWN_USER,
+    Bench,
+    each_commit,
+    parcel,
+    result,
+    watch,
+)
 
 AT_ONCE = 4
+STEPS_AT_ONCE = 50  # of SQLite's machine
 LETTERS = 40
 NAMES = [f"name{number:02}" for number in range(1, LETTERS + 1)]
 
@@ -58,10 +69,11 @@ def counted(kind: str, limit: int) -> Callable[[str], None]:
 def watched(database: Database, at: Callable[[str], None]) -> None:
     """Call ``at`` round everything that a database does."""
 
+    before_a_commit = each_commit(lambda: at("commit"))
+
     def before(statement: str) -> None:
         at("statement")
-        if statement == "COMMIT":
-            at("commit")
+        before_a_commit(statement)
 
     def before_commit(_connection: sa.Connection) -> None:
         at("commit")
@@ -83,6 +95,16 @@ def watched(database: Database, at: Callable[[str], None]) -> None:
         behind_commit()
 
     straight.transaction = transaction  # type: ignore[method-assign]
+    unwatched_stroke = straight.alone
+
+    @contextmanager
+    def alone() -> Iterator[sqlite3.Connection]:
+        with unwatched_stroke() as connection:
+            connection.set_progress_handler(lambda: at("step"), STEPS_AT_ONCE)
+            yield connection
+        behind_commit()
+
+    straight.alone = alone  # type: ignore[method-assign]
 
 
 def answer_to(letter: Letter) -> Response:

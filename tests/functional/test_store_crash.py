@@ -98,10 +98,10 @@ def test_the_sender_sends_everything_when_it_is_not_killed(tmp_path: Path) -> No
     assert states == {State.SENT: LETTERS - 3, State.FAILED: 3}
 
 
-@pytest.mark.parametrize("kind", ["commit", "committed", "relay", "statement"])
+@pytest.mark.parametrize("kind", ["commit", "committed", "relay", "statement", "step"])
 def test_fault_17_killed_at_every_commit_and_many_statements(tmp_path: Path, kind: str) -> None:
     """Life after life ends one step later than the one before, until one comes to its end."""
-    step = 17 if kind == "statement" else 1
+    step = {"statement": 17, "step": 7}.get(kind, 1)
     limit, deaths = 1, 0
     with crashing(tmp_path) as crasher:
         while crasher.live(kind, limit):
@@ -117,7 +117,7 @@ def test_fault_17_killed_at_every_commit_and_many_statements(tmp_path: Path, kin
 def test_fault_17_killed_at_random_points(tmp_path: Path, seed: int) -> None:
     """Twenty lives, each ended where chance says; a doubt is at most what was in flight at a death."""
     chance = random.Random(seed)
-    longest = {"statement": 40, "commit": 3, "committed": 3, "relay": 6, "moment": 400}
+    longest = {"statement": 40, "commit": 3, "committed": 3, "relay": 6, "step": 60, "moment": 400}
     deaths = 0
     with crashing(tmp_path) as crasher:
         for _ in range(20):

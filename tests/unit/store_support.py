@@ -160,14 +160,8 @@ class Bench:
 
     def write(self, permits: Sequence[Parcel] = (), results: Sequence[Result] = ()) -> fence.Written:
         """Commit permissions and results, as the journal does."""
-        return fence.commit(
-            self.world.campaign,
-            run=self.run,
-            permits=permits,
-            results=results,
-            now_us=self.now_us,
-            keep_bytes=self.keep_bytes,
-        )
+        writing = fence.Writing(self.run, permits, results, self.now_us, self.keep_bytes)
+        return fence.commit(self.world.campaign, writing)
 
     def permit(self, wanted: Parcel) -> bool:
         """Ask for one permission."""
@@ -257,6 +251,27 @@ def watch(database: Database, statement: Callable[[str], None]) -> None:
     with database._straight.transaction("BEGIN") as straight:
         pass
     traced(straight)
+
+
+def is_commit(statement: str) -> bool:
+    """Say whether a statement ends a transaction that writes, or is one of its own."""
+    return statement == "COMMIT" or statement.startswith("INSERT INTO usual_commit")
+
+
+def each_commit(note: Callable[[], object]) -> Callable[[str], None]:
+    """Return what calls ``note`` once for each commit that `watch` tells of.
+
+    Of one that is a single statement it tells once for every step.
+    """
+    last = ""
+
+    def told(statement: str) -> None:
+        nonlocal last
+        if is_commit(statement) and (statement == "COMMIT" or statement != last):
+            note()
+        last = statement
+
+    return told
 
 
 def rows(*names: str, domain: str = "office.example") -> str:

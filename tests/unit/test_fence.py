@@ -309,9 +309,7 @@ def test_a_commit_that_is_rolled_back_grants_nothing(bench: Bench) -> None:
     """A power cut before the commit takes attempt, count and content with it."""
     wanted = parcel(bench.letter())
     with suppress(PowerCutError), bench.world.campaign.writing() as connection:
-        fence.write(
-            connection, run=bench.run, permits=[wanted], results=[], now_us=bench.now_us, keep_bytes=True
-        )
+        fence.write(connection, fence.Writing(bench.run, [wanted], [], bench.now_us, keep_bytes=True))
         raise PowerCutError
     assert (bench.attempts(), bench.content(), bench.line().attempts) == ([], None, 0)
 

@@ -27,6 +27,7 @@ from tests.unit.store_support import (
     UNKNOWN_USER,
     Bench,
     at_attempt,
+    each_commit,
     parcel,
     result,
     watch,
@@ -132,7 +133,7 @@ class Commits:
         if is_at_server(database):
             sa.event.listen(database._engine, "commit", self._note)
         else:
-            watch(database, lambda statement: self._note() if statement == "COMMIT" else None)
+            watch(database, each_commit(self._note))
 
     def _note(self, *_connection: sa.Connection) -> None:
         self.count += 1

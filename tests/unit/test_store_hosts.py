@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from unittest import TestCase
@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pipeline.delivery.letter import Parcel, State
+from pipeline.delivery.letter import Parcel, Result, State
 from pipeline.delivery.limits import DAY_S, Pace, Quota
 from pipeline.delivery.rules import Claim
 from pipeline.mail.response import Response
@@ -159,17 +159,13 @@ class Hosts(RuleBasedStateMachine):
         self.take_for_dead(which)
         self.hosts[which] = Host(self.new_run())
 
-    def write(self, host: Host, **what: object) -> fence.Written:
+    def write(
+        self, host: Host, *, permits: Sequence[Parcel] = (), results: Sequence[Result] = ()
+    ) -> fence.Written:
         """Commit as that host's journal does."""
-        words = {"permits": (), "results": (), **what}
+        writing = fence.Writing(host.run, permits, results, self.bench.now_us, keep_bytes=True)
         with self.bench.world.campaign.writing() as connection:
-            return fence.write(
-                connection,
-                run=host.run,
-                now_us=self.bench.now_us,
-                keep_bytes=True,
-                **words,  # type: ignore[arg-type]
-            )
+            return fence.write(connection, writing)
 
     # -- people
 
