@@ -46,6 +46,9 @@ class Pile:
         self.left -= 1
         return self.parcel
 
+    def at_end(self) -> bool:
+        return not self.left
+
     def give_back(self, parcel: Parcel) -> None:
         self.left += 1
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,17 +69,20 @@ class Talk(asyncio.Protocol):
             self._say(b"354 go on\r\n")
         elif word == b"QUIT":
             self._say(b"221 bye\r\n")
-            self._transport.close()
+            self._later(self._transport.close)
         else:
             if word == b"RCPT":
                 self._recipient = line.partition(b"<")[2].partition(b">")[0].decode()
             self._say(b"250 2.1.0 ok\r\n")
 
     def _say(self, words: bytes) -> None:
+        self._later(self._transport.write, words)
+
+    def _later(self, action: Callable[..., None], *arguments: bytes) -> None:
         if self._delay:
-            asyncio.get_running_loop().call_later(self._delay, self._transport.write, words)
+            asyncio.get_running_loop().call_later(self._delay, action, *arguments)
         else:
-            self._transport.write(words)
+            action(*arguments)
 
 
 async def serve(log: Path, delay: float) -> None:

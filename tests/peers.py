@@ -123,6 +123,10 @@ class Sink:
         self.process.wait()
 
 
+BEHIND_THE_DOT = ("-W", ".:60")  # options: it takes its time before it answers a letter
+DOT_ALONE = "relay.pipelining=grouped"  # for the sender: what comes with that dot is answered before it
+
+
 @contextmanager
 def smtp_sink(*options: str, port: int | None = None) -> Iterator[Sink]:
     """Run smtp-sink with further ``options``, on ``port`` or a free one."""

@@ -419,6 +419,7 @@ class _Player:
     async def _silence(self, seconds: str) -> None:
         self._over = True
         if seconds:
+            await self._client.turns()  # what was said before is heard before time passes
             self._client.wire_clock.advance(float(seconds))
         await self._rest()
 

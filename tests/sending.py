@@ -43,6 +43,7 @@ from tests.postgres import a_place
 
 CAMPAIGN = "mayday"
 TURNS = 20_000  # of the event loop that a relay waits for a client, at most
+HEARING = 50  # turns in which a client has read what came
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +238,11 @@ class Sending:
         for _ in range(TURNS):
             if feed is None or feed.stop or feed._ready or feed._exhausted or feed._finished or feed._paced:
                 return
+            await asyncio.sleep(0)
+
+    async def turns(self) -> None:
+        """Let the client read what has come."""
+        for _ in range(HEARING):
             await asyncio.sleep(0)
 
     # -- what may happen from outside while it runs

@@ -105,6 +105,9 @@ class _Copies:
                 self.outcomes.append((False, str(unfit)))
         return None
 
+    def at_end(self) -> bool:
+        return not self._letters
+
     def give_back(self, parcel: Parcel) -> None:
         self.outcomes.append((False, "the relay closed the connection"))
 

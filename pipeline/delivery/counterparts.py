@@ -18,6 +18,9 @@ class Supply(Protocol):
     def next_now(self) -> Parcel | None:
         """Return a parcel whose turn is now, without waiting."""
 
+    def at_end(self) -> bool:
+        """Say whether `next` would return None at once."""
+
     def give_back(self, parcel: Parcel) -> None:
         """Take back a parcel of which nothing was said to the relay."""
 

@@ -95,6 +95,10 @@ class Supplier:
                 return parcel
         return None
 
+    def at_end(self) -> bool:
+        """Say whether there is nothing to wait for on an open connection."""
+        return self.feed.at_end()
+
     def give_back(self, parcel: Parcel) -> None:
         """Take back a parcel that was not offered to the relay."""
         self.feed.give_back(parcel.letter)

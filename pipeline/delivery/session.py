@@ -3,7 +3,8 @@
 `Session.converse` pulls parcels from a `Supply`, speaks over a `Wire`, and tells a `Desk` what became of each
 parcel. There is one way of speaking, with three manners:
 
-    CHAINED  content and dot of one letter, MAIL, RCPT and DATA of the next, in one write: one round trip
+    CHAINED  content and dot of one letter, MAIL, RCPT and DATA of the next, in one write: one round trip;
+             behind the last letter QUIT, if it is known to be the last
     GROUPED  MAIL, RCPT and DATA in one write, the content alone: two round trips
     SINGLE   one command at a time: four round trips
 
@@ -30,6 +31,8 @@ from pipeline.delivery.letter import Parcel, Phase
 from pipeline.delivery.verdict import dislikes_chaining
 from pipeline.delivery.wire import Exchange, Wire
 from pipeline.mail.response import Response
+
+GOODBYE = 221  # RFC 5321 4.2.3: the answer to QUIT, and to nothing else
 
 
 class Manner(StrEnum):
@@ -63,6 +66,7 @@ class Session:
         """Speak over ``wire`` in ``manner``; at most ``letters`` letters."""
         self._wire = wire
         self._hand = Hand(letters)
+        self._farewell: Exchange | None = None  # QUIT was written
         self.manner = manner
 
     @property
@@ -102,10 +106,11 @@ class Session:
 
     async def quit(self) -> None:
         """Take leave; what goes wrong now is no letter's business."""
-        if not self._wire.lost:
-            exchange = self._wire.expect(Phase.QUIT)
+        if self._farewell is None and not self._wire.lost:
+            self._farewell = self._wire.expect(Phase.QUIT)
             self._wire.write(b"QUIT\r\n")
-            await exchange
+        if self._farewell is not None:
+            await self._farewell
         self._wire.close()
 
     # -- one step: content of one letter, envelope of the next
@@ -120,7 +125,7 @@ class Session:
             self._hand.permission = desk.permit(follower)
             if self.manner is Manner.SINGLE:
                 return await self._one_by_one(follower, self._hand.permission, desk)
-        exchange = await self._write(follower)
+        exchange = await self._write(follower, last=follower is None and self._is_last(supply))
         wanted = True
         self._hand.heard = exchange
         if exchange is not None:
@@ -130,6 +135,8 @@ class Session:
                 exchange, wanted = await Flow(self._wire, self._hand, supply, desk).run(exchange)
                 follower = self._hand.envelope
         ending = self._settle_content(exchange, desk) if wanted else self._given_up()
+        if self._farewell is not None:
+            return ending or await self._leave()
         if follower is None or self._hand.permission is None:
             return ending or (None if self.alive else Ending.LOST)
         if ending is not None or exchange is None:
@@ -153,14 +160,21 @@ class Session:
             self._hand.begun += 1
         return parcel
 
+    def _is_last(self, supply: Supply) -> bool:
+        """Whether QUIT may go out behind the content: no envelope will (RFC 2920 3.1: last in a group)."""
+        return self.manner is Manner.CHAINED and (self._hand.left <= 0 or supply.at_end())
+
     async def _leave(self) -> Ending:
-        if self._wire.lost:
+        if self._wire.lost and self._farewell is None:
             return Ending.CLOSED
         await self.quit()
         return Ending.WORN if self._hand.left <= 0 else Ending.DRAINED
 
-    async def _write(self, follower: Parcel | None) -> Exchange | None:
-        """Hand content and envelope to the transport; None when the connection was lost before the dot."""
+    async def _write(self, follower: Parcel | None, *, last: bool) -> Exchange | None:
+        """Hand content and what follows to the transport: an envelope, or QUIT behind the ``last`` one.
+
+        None when the connection was lost before the dot.
+        """
         envelope = b"" if follower is None else envelope_of(follower)
         phases = () if follower is None else (Phase.MAIL, Phase.RCPT, Phase.DATA)
         if self._hand.content is None:
@@ -176,8 +190,10 @@ class Session:
         if self._wire.lost:
             return None
         exchange = self._wire.expect(Phase.DOT, *phases)
+        if last:
+            self._farewell = self._wire.expect(Phase.QUIT)
         self._hand.handed = True  # from here on a loss is a doubt
-        self._wire.write(b"%b.\r\n%b" % (content[start:], envelope))
+        self._wire.write(b"%b.\r\n%b" % (content[start:], b"QUIT\r\n" if last else envelope))
         return exchange
 
     # -- what the answers mean for the parcels in hand
@@ -188,16 +204,25 @@ class Session:
         handed, self._hand.handed = self._hand.handed, False
         if content is None:
             return None
-        answer = exchange.answer(Phase.DOT) if exchange is not None else None
-        if exchange is None or answer is None:
+        answer = self._answer_to_dot(exchange)
+        if answer is None:
             desk.lost(content, Phase.DOT if handed else Phase.CONTENT, self._wire.lost)
             return Ending.LOST
-        if self._hand.envelope is not None and dislikes_chaining(answer):
+        chained = self._hand.envelope is not None or self._farewell is not None
+        if chained and dislikes_chaining(answer):
             desk.not_begun(content, Phase.DOT, str(answer))
             return self._dislike()
         if desk.answered(content, Phase.DOT, answer):
             return None  # the envelope behind it may have its answers, even if the connection is gone by now
         return self._given_up()
+
+    def _answer_to_dot(self, exchange: Exchange | None) -> Response | None:
+        """Return it, if it came: 221 is said to QUIT, by a relay that passes over the dot before it."""
+        answer = exchange.answer(Phase.DOT) if exchange is not None else None
+        if answer is not None and answer.code == GOODBYE and self._farewell is not None:
+            self._wire.abort(f"said to QUIT, and nothing to the letter: {answer}")
+            return None
+        return answer
 
     def _given_up(self) -> Ending:
         """The desk wants no more of this connection."""

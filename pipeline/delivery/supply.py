@@ -112,11 +112,9 @@ class Feed:
         asked: bool | None = None  # once is enough: `fill` and a session would wake each other for ever
         try:
             while (letter := self.next_now()) is None:
+                if self.at_end():
+                    return None
                 slow = self._slow_seconds()
-                if self.stop is not None or max(slow, self._seconds_ahead()) > LONGEST_IDLE_S:
-                    return None
-                if not self._ready and (self._over or self._exhausted):
-                    return None
                 if asked is not (slow > 0):
                     asked = slow > 0
                     self._demand.set()
@@ -129,6 +127,12 @@ class Feed:
         """Return a letter whose turn is now, if there is one."""
         may_go = self._ready and self.stop is None and not self._slow_seconds()
         return self._hand_out() if may_go else None
+
+    def at_end(self) -> bool:
+        """Say whether there is nothing to wait for, or only for too long to keep a connection open."""
+        if self.stop is not None or max(self._slow_seconds(), self._seconds_ahead()) > LONGEST_IDLE_S:
+            return True
+        return not self._ready and (self._over or self._exhausted)
 
     def upcoming(self, most: int) -> list[Letter]:
         """Return the letters that will be handed out next, if nothing comes between."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.campaign_folder import CampaignFolder, everybody, finish, make_campaign
-from tests.peers import Sink, free_port, smtp_sink, wait_until
+from tests.peers import BEHIND_THE_DOT, DOT_ALONE, Sink, free_port, smtp_sink, wait_until
 
 LETTERS = 40
 PACE = "limits.relay=10/s"  # so that a run lasts long enough to be interrupted
@@ -62,8 +62,8 @@ def test_fault_08_a_second_interrupt_stops_at_once_and_keeps_the_unsent_letter_q
 
 def test_fault_08_a_second_interrupt_behind_the_dot_leaves_the_letter_in_doubt(tmp_path: Path) -> None:
     """The relay takes its time after the final dot: nobody can know, so the letter is held and listed."""
-    with smtp_sink("-W", ".:60") as sink:
-        folder = make_campaign(tmp_path, 1, connections=1).at(sink.url)
+    with smtp_sink(*BEHIND_THE_DOT) as sink:
+        folder = make_campaign(tmp_path, 1, connections=1).at(sink.url, DOT_ALONE)
         assert interrupt_twice(folder, sink, behind_the_dot=True) == 130
         assert folder.states() == {"in_doubt": 1}
         assert folder.doubts() == list(everybody(1))

@@ -26,7 +26,7 @@ import pytest
 
 from tests.acceptance.prefork import Prefork, prefork
 from tests.campaign_folder import CampaignFolder, everybody, make_campaign
-from tests.peers import Sink, smtp_sink, wait_until
+from tests.peers import BEHIND_THE_DOT, DOT_ALONE, Sink, smtp_sink, wait_until
 
 KILLS = 200
 LETTERS = 1_000
@@ -190,8 +190,8 @@ def chance() -> random.Random:
 
 def test_fault_17_resolve_lists_what_a_killed_sender_left_before_anybody_sends_again(tmp_path: Path) -> None:
     """Killed behind the dot: the operator's first look already finds the letter in doubt."""
-    with smtp_sink("-W", ".:60") as sink:
-        folder = make_campaign(tmp_path, 1, connections=1).at(sink.url)
+    with smtp_sink(*BEHIND_THE_DOT) as sink:
+        folder = make_campaign(tmp_path, 1, connections=1).at(sink.url, DOT_ALONE)
         sender = folder.start("send", "--yes")
         wait_until(lambda: "release them" in _being_taken(sink), "the letter's text at the relay", by=sender)
         assert folder.doubts() == [], "its sender is alive"

@@ -16,12 +16,11 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 from tests.acceptance.test_secrets import Refusing, refusing_relay, with_secret
 from tests.campaign_folder import CampaignFolder, everybody, finish, make_campaign
-from tests.peers import Sink, free_port, smtp_sink, wait_until
+from tests.peers import BEHIND_THE_DOT, DOT_ALONE, Sink, free_port, smtp_sink, wait_until
 
 LETTERS = 40
 PACE = "limits.relay=10/s"  # so that a run lasts long enough
 TWO = ("--processes", "2")
-BEHIND_THE_DOT = ("-W", ".:60")  # the relay takes its time before it answers a letter
 SECOND_US = 1_000_000
 
 pytestmark = pytest.mark.peer
@@ -110,7 +109,7 @@ def test_letters_that_are_counted_or_go_one_by_one_are_one_processs(
 ) -> None:
     """With --limit, with --only, with a pace for which one connection is enough."""
     with smtp_sink(*BEHIND_THE_DOT) as sink:
-        folder = make_campaign(tmp_path, LETTERS).at(sink.url, setting)
+        folder = make_campaign(tmp_path, LETTERS).at(sink.url, setting, DOT_ALONE)
         sender = start(folder, *TWO, *words)
         wait_for_letters(sink, 1, sender)
         assert children(sender) == []
@@ -181,7 +180,7 @@ def test_ctrl_c_winds_up_all_of_them(tmp_path: Path) -> None:
 def test_a_second_ctrl_c_stops_all_of_them_at_once(tmp_path: Path) -> None:
     """Both letters are behind the dot: nobody can know, so both are in doubt; the relay is not waited for."""
     with smtp_sink(*BEHIND_THE_DOT) as sink:
-        folder = make_campaign(tmp_path, 2, connections=2).at(sink.url)
+        folder = make_campaign(tmp_path, 2, connections=2).at(sink.url, DOT_ALONE)
         sender = start(folder, *TWO)
         wait_for_letters(sink, 2, sender)
         wait_until(lambda: sum(map(_has_come, sink.folder.iterdir())) == 2, "two letters' text", by=sender)

@@ -58,6 +58,9 @@ class Supply:
     def next_now(self) -> Parcel | None:
         return self.parcels.popleft() if self.parcels else None
 
+    def at_end(self) -> bool:
+        return not self.parcels
+
     def give_back(self, parcel: Parcel) -> None:
         self.given_back.append(parcel.letter.email)
 
@@ -160,11 +163,25 @@ async def test_chained_sends_the_next_envelope_with_the_dot() -> None:
         await asyncio.sleep(0)
     assert stage.transport.written == [b"text of ada\r\n.\r\nMAIL ben\r\nRCPT ben\r\nDATA\r\n"]
     await stage.heard()
-    assert await stage.says("250 ok", "250 ok", "250 ok", "354 go") == b"text of ben\r\n.\r\n"
+    assert await stage.says("250 ok", "250 ok", "250 ok", "354 go") == b"text of ben\r\n.\r\nQUIT\r\n"
+    assert await stage.says("250 ok", "221 bye") == b""
+    assert await stage.task is Ending.DRAINED
+    assert stage.transport.gone == "closed"
+
+
+async def test_chained_leaves_in_a_write_of_its_own_while_more_may_come() -> None:
+    """Nobody knows yet that this was the last letter."""
+
+    class Hoping(Supply):
+        def at_end(self) -> bool:
+            return False
+
+    stage = Stage(Hoping("ada"), Desk(), Manner.CHAINED)
+    await stage.heard()
+    assert await stage.says("250 ok", "250 ok", "354 go") == b"text of ada\r\n.\r\n"
     assert await stage.says("250 ok") == b"QUIT\r\n"
     await stage.says("221 bye")
     assert await stage.task is Ending.DRAINED
-    assert stage.transport.gone == "closed"
 
 
 # -- the fence
@@ -178,7 +195,7 @@ async def test_no_text_before_the_permission(manner: Manner) -> None:
     assert await stage.heard() == b"MAIL ada\r\nRCPT ada\r\nDATA\r\n"
     assert await stage.says("250 ok", "250 ok", "354 go") == b""
     desk.asked["ada"].set_result(True)
-    assert await stage.heard() == b"text of ada\r\n.\r\n"
+    assert (await stage.heard()).startswith(b"text of ada\r\n.\r\n")
     await stage.says("250 ok")
     await stage.says("221 bye")
     assert desk.log == ["ada dot 250"]
@@ -424,11 +441,137 @@ async def test_worn_after_its_number_of_letters() -> None:
     stage = Stage(Supply("ada", "ben", "cem"), Desk(), Manner.CHAINED, letters=2)
     await stage.heard()
     await stage.says("250 ok", "250 ok", "354 go")
-    await stage.says("250 ok", "250 ok", "250 ok", "354 go")
-    assert await stage.says("250 ok") == b"QUIT\r\n"
-    await stage.says("221 bye")
+    assert await stage.says("250 ok", "250 ok", "250 ok", "354 go") == b"text of ben\r\n.\r\nQUIT\r\n"
+    await stage.says("250 ok", "221 bye")
     assert await stage.task is Ending.WORN
     assert stage.session.begun == 2
+
+
+# -- QUIT behind the last letter's dot
+
+
+async def parting(desk: Desk) -> Stage:
+    """Return a session that has written its only letter, and QUIT behind it."""
+    stage = Stage(Supply("ada"), desk, Manner.CHAINED)
+    await stage.heard()
+    assert await stage.says("250 ok", "250 ok", "354 go") == b"text of ada\r\n.\r\nQUIT\r\n"
+    return stage
+
+
+@pytest.mark.parametrize("answer", ["250 ok", "450 later", "550 no", "554 5.7.1 spam"])
+@pytest.mark.parametrize("bye", ["221 bye", "250 what", "500 stay", "503 5.5.1 too early", "421 closing"])
+@pytest.mark.parametrize("together", [True, False])
+async def test_whatever_is_said_to_quit_is_no_letters_business(
+    answer: str, bye: str, *, together: bool
+) -> None:
+    """The dot has its own answer, in one packet with the other or before it."""
+    desk = Desk()
+    stage = await parting(desk)
+    for packet in [[answer, bye]] if together else [[answer], [bye]]:
+        assert await stage.says(*packet) == b""
+    assert await stage.task is Ending.DRAINED
+    assert desk.log == [f"ada dot {answer[:3]}"]
+
+
+async def test_what_became_of_the_letter_is_told_before_quit_is_answered() -> None:
+    """A relay that is slow to say goodbye keeps no letter open; after five seconds the client goes."""
+    desk = Desk()
+    stage = await parting(desk)
+    stage.clock.advance(599)
+    assert await stage.says("250 ok") == b""
+    assert desk.log == ["ada dot 250"]
+    stage.clock.advance(4)
+    await stage.heard()
+    assert not stage.transport.is_closing()
+    stage.clock.advance(1)
+    assert await stage.task is Ending.DRAINED
+
+
+@pytest.mark.parametrize("error", [None, ConnectionResetError()])
+async def test_a_connection_that_ends_behind_the_dots_answer_was_to_end(error: Exception | None) -> None:
+    """The letter is accepted, and the relay is in no trouble."""
+    desk = Desk()
+    stage = await parting(desk)
+    await stage.says("250 ok")
+    stage.wire.connection_lost(error)
+    assert await stage.task is Ending.DRAINED
+    assert desk.log == ["ada dot 250"]
+
+
+async def test_a_connection_that_ends_without_the_dots_answer_leaves_a_doubt() -> None:
+    """QUIT behind it changes nothing about that."""
+    desk = Desk()
+    stage = await parting(desk)
+    stage.wire.eof_received()
+    assert await stage.task is Ending.LOST
+    assert desk.log == ["ada lost at dot"]
+
+
+async def test_421_to_the_last_dot_is_its_answer() -> None:
+    """It closes; nothing is said to QUIT."""
+    desk = Desk(enough=("ada",))
+    stage = await parting(desk)
+    await stage.says("421 closing")
+    assert await stage.task is Ending.LOST
+    assert desk.log == ["ada dot 421"]
+
+
+@pytest.mark.parametrize("answers", [["503 5.5.1 no"], ["503 5.5.1 no", "503 5.5.1 no"]])
+async def test_a_relay_that_dislikes_quit_behind_the_dot_has_not_taken_the_letter(
+    answers: list[str],
+) -> None:
+    """It goes again, and more patiently."""
+    desk = Desk()
+    stage = await parting(desk)
+    await stage.says(*answers)
+    assert await stage.task is Ending.DISLIKED
+    assert desk.log == ["ada not begun at dot"]
+    assert stage.transport.gone == "aborted"
+
+
+async def test_one_reply_too_many_behind_quit_makes_all_of_it_worthless() -> None:
+    """A stray 250 in front: what was said to the dot would be taken for the answer to QUIT."""
+    desk = Desk()
+    stage = await parting(desk)
+    await stage.says("250 stray", "550 no", "221 bye")
+    assert await stage.task is Ending.LOST
+    assert desk.log == ["ada lost at dot"]
+
+
+@pytest.mark.parametrize("said", [["221 bye"], ["221 bye", "250 ok"]])
+async def test_a_goodbye_is_no_answer_to_the_dot(said: list[str]) -> None:
+    """A relay that hears QUIT before it has said what becomes of the letter: nobody can know."""
+    desk = Desk()
+    stage = await parting(desk)
+    await stage.says(*said)
+    assert await stage.task is Ending.LOST
+    assert desk.log == ["ada lost at dot"]
+    assert stage.transport.gone == "aborted"
+
+
+@pytest.mark.parametrize("said", [[], ["221 bye"], ["250 ok"], ["250 ok", "221 bye"]])
+async def test_told_to_stop_while_it_takes_its_leave(said: list[str]) -> None:
+    """The dot's answer counts if it has come, and else nobody can know."""
+    desk = Desk()
+    stage = await parting(desk)
+    stage.task.cancel()
+    if said:
+        asyncio.get_running_loop().call_soon(
+            stage.wire.data_received, "".join(f"{reply}\r\n" for reply in said).encode()
+        )
+    assert await stage.heard() == b""
+    assert desk.log == ["ada dot 250" if "250 ok" in said else "ada lost at dot"]
+
+
+async def test_told_to_stop_between_the_dots_answer_and_that_to_quit() -> None:
+    """Nothing is in hand any more."""
+    desk = Desk()
+    stage = await parting(desk)
+    await stage.says("250 ok")
+    stage.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stage.task
+    assert desk.log == ["ada dot 250"]
 
 
 async def test_told_to_stop_twice_the_account_is_still_given() -> None:

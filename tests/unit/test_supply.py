@@ -263,6 +263,31 @@ async def test_next_now_does_not_wait() -> None:
         assert feed.next_now() is None
 
 
+async def test_that_it_is_at_its_end_is_known_while_the_last_letter_is_on_its_way() -> None:
+    """So the connection that carries it can take its leave with it; a letter that comes back undoes that."""
+    stage = Stage([letter(1), letter(2)])
+    async with stage.open() as feed:
+        assert await feed.next() is not None
+        await quiet()
+        assert not feed.at_end()
+        last = feed.next_now()
+        assert last is not None
+        await quiet()
+        assert feed.at_end()
+        feed.give_back(last)
+        assert not feed.at_end()
+
+
+async def test_a_wait_too_long_for_an_open_connection_is_an_end() -> None:
+    """The relay is left alone for a minute: `next` would not wait for that."""
+    stage = Stage([letter(1), letter(2)])
+    async with stage.open() as feed:
+        feed.slow_down(30)
+        assert not feed.at_end()
+        feed.slow_down(31)
+        assert feed.at_end()
+
+
 # -- opt-outs, expiry, hours, the operator
 
 
