@@ -60,7 +60,7 @@ class Rules:
         if limits.per_recipient is not None:
             name = name or self.recipient_name(letter.recipient_key)
             cap = limits.per_recipient
-            out.append(Claim(f"recipient {name}", cap, _label("per recipient", cap)))
+            out.append(Claim(recipient_row(name), cap, _label("per recipient", cap)))
         return tuple(out)
 
     @property
@@ -68,6 +68,17 @@ class Rules:
         """Whether letters leave one by one, as a pace says."""
         limits = (self.limits.relay, self.limits.per_domain, *self.limits.domains.values())
         return any(isinstance(limit, Pace) for limit in limits)
+
+
+RECIPIENT = "recipient "
+
+
+def recipient_row(hash_: str) -> str:
+    """Return the name of a recipient's limit; ``hash_`` is `recipient_name`'s.
+
+    Half of the hash tells recipients apart as well (128 bits), and as many again of the rows fit a page.
+    """
+    return RECIPIENT + hash_[:32]
 
 
 @lru_cache(maxsize=4_096)

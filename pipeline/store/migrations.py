@@ -157,6 +157,11 @@ def _planned_in_line(connection: sa.Connection) -> None:
     connection.exec_driver_sql("CREATE INDEX letters_planned ON letters (line, id) WHERE state = 'planned'")
 
 
+def _short_names_of_recipients(connection: sa.Connection) -> None:
+    """The limit of a recipient is named by half of the hash."""
+    connection.exec_driver_sql("UPDATE spent SET name = substr(name, 1, 42) WHERE name LIKE 'recipient %%'")
+
+
 CAMPAIGN = Schema(
     tables.CAMPAIGN,
     tables.migrations,
@@ -180,6 +185,7 @@ SHARED = Schema(
         "002 mx": _mx,
         "003 spent by name": _spent_by_name_only,
         "004 strikes": _strikes,
+        "005 short names of recipients": _short_names_of_recipients,
     },
 )
 

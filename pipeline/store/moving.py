@@ -31,6 +31,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pipeline.clock import Clock, to_us
+from pipeline.delivery.rules import RECIPIENT, recipient_row
 from pipeline.errors import Unusable
 from pipeline.recipients.suppression import suppression_hash
 from pipeline.store import dialect, notices, shared
@@ -345,25 +346,23 @@ class _Anew:
         erased = sa.select(suppressions.c.hash).where(suppressions.c.address.is_(None))
         wanted = set(here.execute(erased).scalars())
         wanted |= set(here.execute(sa.select(strikes.c.hash)).scalars())
-        wanted |= {_recipient_in(name) for name in here.execute(sa.select(spent.c.name).distinct()).scalars()}
+        limits = sa.select(spent.c.name).where(spent.c.name.startswith(RECIPIENT)).distinct()
+        wanted |= set(here.execute(limits).scalars())
         self._known: dict[str, str] = {}
         with world.campaign.reading() as connection:
             keys = connection.execution_options(yield_per=AT_ONCE).execute(sa.select(letters.c.recipient))
             for (key,) in keys:
-                if (old := suppression_hash(ours, key)) in wanted:
-                    self._known[old] = suppression_hash(theirs, key)
+                old, new = suppression_hash(ours, key), suppression_hash(theirs, key)
+                if old in wanted:
+                    self._known[old] = new
+                if recipient_row(old) in wanted:
+                    self._known[recipient_row(old)] = recipient_row(new)
 
     def new_hash(self, hash_: str, address: str | None) -> str | None:
-        """Return the hash under the server's key; None where nobody can know it."""
+        """Return the hash, or name of a limit, under the server's key; None where nobody can know it."""
         return suppression_hash(self._theirs, address) if address is not None else self._known.get(hash_)
 
 
-def _recipient_in(name: str) -> str:
-    """Return the hash in the name of a recipient's limit; "" in others."""
-    return name.removeprefix(_RECIPIENT) if name.startswith(_RECIPIENT) else ""
-
-
-_RECIPIENT = "recipient "
 NewHash = Callable[[str, str | None], str | None]
 
 
@@ -395,9 +394,8 @@ def _add_limits(here: sa.Connection, there: sa.Connection, new_hash: NewHash) ->
 
     def renamed(table: sa.Table) -> Iterator[dict[str, Any]]:
         for row in _streamed(here, table):
-            old = _recipient_in(row.name)
-            hash_ = new_hash(old, None) if old else None
-            yield {**row._mapping, "name": f"{_RECIPIENT}{hash_}" if hash_ else row.name}
+            new_name = new_hash(row.name, None) if row.name.startswith(RECIPIENT) else None
+            yield {**row._mapping, "name": new_name or row.name}
 
     changed = 0
     for table, value in ((paces, "free_at"), (holds, "until"), (spent, "count")):

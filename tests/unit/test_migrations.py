@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from pipeline.delivery.rules import recipient_row
 from pipeline.errors import StoreUnwritable
 from pipeline.store import migrations
 from pipeline.store.database import Database
@@ -59,6 +61,20 @@ def test_the_first_release_brought_forward_equals_a_new_file(tmp_path: Path, nam
         Database(path, SCHEMAS[name], clock=FakeClock()).close()
     assert shape_of(old) == shape_of(new)
     assert len(shape_of(old)) > 5
+
+
+def test_limits_of_recipients_counted_before_count_on(tmp_path: Path) -> None:
+    """Their rows once carried the whole hash in their names; what they say is not forgotten."""
+    path, hash_ = tmp_path / "shared.db", "0123456789abcdef" * 4
+    Database(path, (migrations.SHARED,), clock=FakeClock()).close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        rows = [(f"recipient {hash_}", 7, 3), ("day smtp.example", 7, 9)]
+        connection.executemany("INSERT INTO spent VALUES (?, ?, ?)", rows)
+        connection.execute("DELETE FROM shared_migrations WHERE name > '005'")
+    Database(path, (migrations.SHARED,), clock=FakeClock()).close()
+    with closing(sqlite3.connect(path)) as connection:
+        now = connection.execute("SELECT name, start, count FROM spent ORDER BY count").fetchall()
+    assert now == [(recipient_row(hash_), 7, 3), ("day smtp.example", 7, 9)]
 
 
 def test_a_sandbox_holds_both_sets_of_tables(tmp_path: Path) -> None:

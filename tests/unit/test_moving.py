@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from pipeline.delivery.letter import State
 from pipeline.delivery.limits import DAY_S, Quota
-from pipeline.delivery.rules import Claim
+from pipeline.delivery.rules import Claim, recipient_row
 from pipeline.errors import StoreUnwritable, Unusable
 from pipeline.recipients.suppression import Reason, Suppression, suppression_hash
 from pipeline.replies.mailbox import Extent, Fetched
@@ -268,6 +268,30 @@ def test_opt_outs_are_hashed_anew_where_the_server_has_another_key(tmp_path: Pat
             keys = ["eve@office.example", "ada@office.example", "bob@office.example"]
             assert set(shared.suppressed(connection, keys, b"x" * 32)) == set(keys[:2])
         world.close()
+
+
+def test_limits_of_recipients_are_named_anew_where_the_server_has_another_key(tmp_path: Path) -> None:
+    """What a recipient had today counts at the server too."""
+    first = at_server(tmp_path, key="another-campaign")
+    with first.common.writing() as connection:
+        connection.execute(sa.update(shared_meta).values(value=(b"x" * 32).hex()))
+    first.close()
+    with a_file(tmp_path) as bench:
+        recipient = bench.lines()[0].email
+        with bench.world.common.writing() as connection:
+            ours = shared.shared_secret(connection)
+            ledger.take(connection, [_one_a_day(recipient, ours)], now_us=bench.now_us)
+        carried(bench, server_of(tmp_path))
+        world = at_server(tmp_path)
+        with world.common.writing() as connection:
+            claim = _one_a_day(recipient, b"x" * 32)
+            assert ledger.take(connection, [claim], now_us=bench.now_us) is not None
+        world.close()
+
+
+def _one_a_day(address: str, secret: bytes) -> Claim:
+    name = recipient_row(suppression_hash(secret, address))
+    return Claim(name, Quota(1, DAY_S), "per recipient")
 
 
 def test_an_erased_opt_out_that_cannot_be_hashed_anew_stops_the_move(tmp_path: Path) -> None:

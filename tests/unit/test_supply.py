@@ -675,6 +675,15 @@ def test_claims_of_a_letter(limits: Limits, names: list[str]) -> None:
     assert [claim.name for claim in rules.claims(letter(1))] == names
 
 
+def test_a_recipient_is_named_by_half_of_the_hash() -> None:
+    """So a row takes half the room, and who reads it learns no address."""
+    rules = Rules(
+        relay="relay", limits=Limits(), recipient_name=lambda _: "0123456789abcdef" * 4, zone=ZoneInfo("UTC")
+    )
+    (claim,) = rules.claims(letter(1))
+    assert claim.name == "recipient " + "0123456789abcdef" * 2
+
+
 def test_limit_of_a_named_domain_replaces_the_general_one() -> None:
     """[limits.domain] wins over per_domain."""
     limits = Limits(per_domain=Pace(1, 1), domains={"office.example": Pace(9, 1)}, per_recipient=None)
