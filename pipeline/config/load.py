@@ -220,11 +220,13 @@ class _Reader:
         )
 
     def _table(self, name: str, model: type[T]) -> T | None:
-        value = self.data.get(name, {})
+        if name not in self.data and model is not CampaignTable:
+            return model.model_construct()  # the defaults
+        value = self.data.get(name)
         if isinstance(value, list):
             self._tell_list(name)
             return None
-        if name == "campaign" and name not in self.data:
+        if name not in self.data:
             hint = "it needs key, name, languages and author; `campaign init` writes it"
             self.problems.append(
                 Problem(

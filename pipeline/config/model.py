@@ -81,9 +81,14 @@ def setting(help_: str, default: Any = ..., *, sample: str = "", init: bool = Tr
 
 
 class Table(BaseModel):
-    """One table: no unknown keys, nothing coerced."""
+    """One table: no unknown keys, nothing coerced.
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
+    How it is read is worked out when it is read first: most files hold three tables of eight.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True, defer_build=True
+    )
 
 
 Text = Annotated[str, from_text(values.line)]

@@ -12,11 +12,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from pipeline.delivery.connect import Offer
 from pipeline.delivery.letter import Letter, Parcel, State
 from pipeline.letters.message import dot_stuff
+
+if TYPE_CHECKING:
+    from pipeline.delivery.connect import Offer  # all that speaks to relays: slow to load
 
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _NOT_XTEXT = re.compile(r"[^!-*,-<>-~]")

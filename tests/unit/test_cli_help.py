@@ -176,6 +176,13 @@ def test_help_loads_nothing_heavy(campaign: CommandLine) -> None:
     assert heavy & _loaded("--help", folder=campaign.folder) == set()
 
 
+def test_check_loads_nothing_that_speaks_to_relays(campaign: CommandLine) -> None:
+    """It writes letters, and sends none."""
+    campaign.write()
+    heavy = {"aiosmtplib", "tenacity", "pipeline.delivery.connect", *SELDOM}
+    assert heavy & _loaded("check", folder=campaign.folder) == set()
+
+
 def test_status_loads_neither_templates_nor_mail(campaign: CommandLine) -> None:
     """It reads the configuration and the store."""
     campaign.write()

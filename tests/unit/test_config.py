@@ -50,6 +50,12 @@ def codes(text: str, *overrides: str) -> list[tuple[str, str, int, int]]:
 # --- what is read -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", sorted(set(TABLES) - {"campaign"}))
+def test_a_table_that_is_not_there_is_an_empty_one(name: str) -> None:
+    """It is not read at all; nothing else may come of that."""
+    assert good(SMALLEST) == good(f"{SMALLEST}[{name}]\n")
+
+
 def test_the_smallest_file_goes_to_the_sandbox() -> None:
     """Four keys are enough; everything else has its default."""
     found = good(SMALLEST)
