@@ -9,6 +9,7 @@ planned again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter
@@ -24,6 +25,7 @@ from pipeline.store.tables import letters, meta, tallies
 
 ROW_REMOVED = "row removed"
 BATCH = 500
+KIB_FOR_INDEXES = 8_000  # of pages, while letters are put into a file
 _WAITING = (State.PLANNED, State.QUEUED)
 REFRESHED = ("email", "domain", "language", "timezone", "row")
 
@@ -50,10 +52,12 @@ def plan(
         plan_beside_others(connection, stream, campaign=campaign, seen=seen, now_us=now_us)
     else:
         rounds = followups.rounds(connection, campaign=campaign)
-        while batch := list(islice(stream, BATCH)):
-            _UPSERT.run(connection, list(map(of_row, batch)), p_campaign=campaign, p_seen=seen, p_now=now_us)
-            for number in rounds:
-                _refresh_followups(connection, batch, campaign=campaign, round_=number, seen=seen)
+        with _room_for_indexes(connection):
+            while batch := list(islice(stream, BATCH)):
+                rows = list(map(of_row, batch))
+                _UPSERT.run(connection, rows, p_campaign=campaign, p_seen=seen, p_now=now_us)
+                for number in rounds:
+                    _refresh_followups(connection, batch, campaign=campaign, round_=number, seen=seen)
     gone = connection.execute(
         sa.update(letters)
         .where(letters.c.campaign == campaign)
@@ -95,6 +99,20 @@ def _refresh_followups(
         for one in batch
     ]
     connection.execute(change.values(values), rows)
+
+
+@contextmanager
+def _room_for_indexes(connection: sa.Connection) -> Iterator[None]:
+    """Let a file's connection keep more pages for a while; they are let go at the commit.
+
+    Where letters come in two indexes has no order: a page that is not kept is written and read for each.
+    """
+    usual = connection.exec_driver_sql("PRAGMA cache_size").scalar_one()
+    connection.exec_driver_sql(f"PRAGMA cache_size=-{KIB_FOR_INDEXES}")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql(f"PRAGMA cache_size={usual}")
 
 
 def _total(connection: sa.Connection) -> int:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+import sqlite3
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import cast
 
 import pytest
 import sqlalchemy as sa
@@ -18,6 +21,7 @@ from pipeline.errors import Unusable
 from pipeline.mail.address import parse_address
 from pipeline.recipients.pairing import Pair
 from pipeline.recipients.rows import Recipient, read_recipients
+from pipeline.store import planning
 from pipeline.store.planning import ROW_REMOVED, Planning
 from pipeline.store.tables import letters
 from tests.postgres import BOTH, FILE_ONLY
@@ -25,6 +29,7 @@ from tests.unit.store_support import (
     ACCEPTED,
     CONTENT,
     GREYLISTED,
+    KEY,
     Bench,
     a_world,
     parcel,
@@ -165,6 +170,19 @@ def test_a_list_longer_than_a_batch_is_planned_whole(bench: Bench) -> None:
     names = [f"name{number}" for number in range(1_101)]
     assert bench.plan(rows(*names)).new == 1_101
     assert bench.plan(rows(*names[:-1])) == Planning(new=0, cancelled=1)
+
+
+@FILE_ONLY
+@pytest.mark.parametrize("rows_that_fail", [0, 1])
+def test_planning_leaves_a_connection_as_it_was(bench: Bench, rows_that_fail: int) -> None:
+    """More pages are kept while letters are put in, whether or not that comes to an end, and no longer."""
+    planned = planned_from(rows("ada", "bob"), secret=bench.world.secret)
+    broken = [planned[0]._replace(recipient=cast(str, None))] * rows_that_fail
+    with bench.world.campaign.writing() as connection:
+        before = connection.exec_driver_sql("PRAGMA cache_size").scalar_one()
+        with pytest.raises(sqlite3.Error) if broken else nullcontext():
+            planning.plan(connection, planned + broken, campaign=KEY, now_us=bench.now_us)
+        assert connection.exec_driver_sql("PRAGMA cache_size").scalar_one() == before
 
 
 @pytest.mark.parametrize("number", [1, 99, 100, 101, 500, 601])
