@@ -24,8 +24,9 @@ from pipeline.delivery.session import Ending, Manner
 from pipeline.delivery.supply import Feed, Progress, Stop
 from pipeline.errors import CampaignError, ExitCode, StoreUnwritable
 
-PACKED_AHEAD = 32  # parcels
-OCTETS_AHEAD = 1_000_000  # of them; letters may carry large files
+PACKED_AHEAD = 64  # parcels
+IN_A_ROW = 16  # of them
+OCTETS_AHEAD = 1_000_000  # of all of them; letters may carry large files
 
 
 class Opening(Protocol):
@@ -44,32 +45,46 @@ class Unsendable(Protocol):
 
 @dataclass(slots=True)
 class Bench:
-    """Where parcels are packed for one offer, several in a row.
+    """Where parcels are packed for one offer, before they are needed.
 
-    Packing takes half the time where nothing else is done in between. A letter on the bench is still the
-    feed's: it may be withdrawn, and then its parcel is forgotten.
+    Nobody should wait for a parcel who has a permission in hand, so the next ones are packed while the event
+    loop has nothing else to do; some in a row, since between other things each takes twice as long. A letter
+    on the bench is still the feed's: it may be withdrawn, and then its parcel is forgotten.
     """
 
     feed: Feed
     packing: Packing
     offer: Offer
-    _packed: dict[int, Parcel] = field(default_factory=dict)
+    _packed: dict[int, tuple[Letter, Parcel | None]] = field(default_factory=dict)  # None: it would not go
+    _at_work: bool = False  # the loop is about to pack
 
     def pack(self, letter: Letter) -> Parcel:
         """Return the parcel of a letter that was handed out. Raises Unfit."""
-        parcel = self._packed.pop(letter.id, None)
-        if parcel is not None and parcel.letter is letter:
-            return parcel
-        self._packed = {}
-        parcel = self.packing.pack(letter, self.offer)
-        octets = len(parcel.content)
-        for other in self.feed.upcoming(PACKED_AHEAD):
+        if not self._at_work:
+            self._at_work = True
+            asyncio.get_running_loop().call_soon(self._pack_ahead)
+        packed, parcel = self._packed.pop(letter.id, (None, None))
+        return parcel if parcel is not None and packed is letter else self.packing.pack(letter, self.offer)
+
+    def _pack_ahead(self) -> None:
+        """Pack some of the letters that come next, and more once the loop has looked at what came in."""
+        lying, self._packed = self._packed, {}
+        octets = made = 0
+        for letter in self.feed.upcoming(PACKED_AHEAD):
             if octets > OCTETS_AHEAD:
                 break
-            with suppress(Unfit):  # that is told when its turn has come
-                self._packed[other.id] = ahead = self.packing.pack(other, self.offer)
-                octets += len(ahead.content)
-        return parcel
+            packed, parcel = lying.get(letter.id, (None, None))
+            if packed is not letter:
+                if made == IN_A_ROW:
+                    asyncio.get_running_loop().call_soon(self._pack_ahead)
+                    return
+                made += 1
+                parcel = None
+                with suppress(Exception):  # that is told when its turn has come
+                    parcel = self.packing.pack(letter, self.offer)
+            self._packed[letter.id] = letter, parcel
+            octets += len(parcel.content) if parcel else 0
+        self._at_work = False
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ import pytest
 from pipeline.delivery import dispatch
 from pipeline.delivery.connect import Connection, Offer
 from pipeline.delivery.desk import SendingDesk
-from pipeline.delivery.dispatch import Bench, Opening, Run
+from pipeline.delivery.dispatch import IN_A_ROW, Bench, Opening, Run
 from pipeline.delivery.letter import Letter, Parcel, State
 from pipeline.delivery.parcel import Composed, Packing, Unfit
 from pipeline.delivery.session import Ending, Manner, Session
@@ -149,38 +149,62 @@ def bench_of(*letters: Letter) -> tuple[Bench, Packer]:
     return Bench(cast("Feed", Shelf(*letters)), cast("Packing", packer), Offer()), packer
 
 
-def test_parcels_are_packed_ahead_and_each_once() -> None:
-    """Whoever needs the first has the next ones packed; those then lie ready."""
+async def test_parcels_are_packed_ahead_and_each_once() -> None:
+    """Behind the first the next ones are packed while nothing else is done; those then lie ready."""
     first, *others = (letter(number) for number in range(1, 5))
     bench, packer = bench_of(*others)
-    for wanted in (first, *others):
+    assert bench.pack(first).letter is first
+    assert packer.packed == [1]
+    await asyncio.sleep(0)
+    assert packer.packed == [1, 2, 3, 4]
+    for wanted in others:
         assert bench.pack(wanted).letter is wanted
-    assert sorted(packer.packed) == [1, 2, 3, 4]
+    assert packer.packed == [1, 2, 3, 4]
 
 
-def test_a_parcel_packed_ahead_is_only_for_the_letter_as_it_was() -> None:
+async def test_the_loop_looks_at_what_came_in_between_parcels() -> None:
+    """A relay's answer does not wait for all that can be packed ahead."""
+    first, *others = (letter(number) for number in range(1, 3 * IN_A_ROW))
+    bench, packer = bench_of(*others)
+    bench.pack(first)
+    for rows in (1, 2):
+        await asyncio.sleep(0)
+        assert len(packer.packed) == 1 + rows * IN_A_ROW
+    await asyncio.sleep(0)
+    assert packer.packed == list(range(1, 3 * IN_A_ROW))
+
+
+async def test_a_parcel_packed_ahead_is_only_for_the_letter_as_it_was() -> None:
     """A letter that was put off meanwhile and read again has another attempt to make."""
     bench, _ = bench_of(letter(2))
     bench.pack(letter(1))
+    await asyncio.sleep(0)
     assert bench.pack(letter(2, attempts=1)).attempt == 2
 
 
-def test_a_parcel_whose_letter_was_withdrawn_is_forgotten() -> None:
+async def test_a_parcel_whose_letter_was_withdrawn_is_forgotten() -> None:
     """It is nobody's, and does not lie about."""
     shelf = Shelf(letter(2))
     bench = Bench(cast("Feed", shelf), cast("Packing", Packer()), Offer())
     bench.pack(letter(1))
+    await asyncio.sleep(0)
+    assert list(bench._packed) == [2]
     shelf.letters = []
     later = letter(3)
     assert bench.pack(later).letter is later
+    await asyncio.sleep(0)
     assert bench._packed == {}
 
 
-def test_a_letter_that_cannot_be_packed_is_told_when_its_turn_has_come() -> None:
-    """Not when it is looked at ahead of it."""
+async def test_a_letter_that_cannot_be_packed_is_told_when_its_turn_has_come() -> None:
+    """Not when it is looked at ahead of it, which is once."""
     nobody = letter(2, email="")
-    bench, _ = bench_of(nobody)
+    bench, packer = bench_of(nobody, letter(3))
     bench.pack(letter(1))
+    await asyncio.sleep(0)
+    bench.pack(letter(4))
+    await asyncio.sleep(0)
+    assert packer.packed == [1, 2, 3, 4]
     with pytest.raises(Unfit, match="to nobody"):
         bench.pack(nobody)
 
@@ -227,7 +251,7 @@ async def test_a_run_that_is_cancelled_while_connecting_is_cancelled() -> None:
     assert relay.given_up == 1
 
 
-def test_large_letters_are_not_packed_far_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_large_letters_are_not_packed_far_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thirty letters that carry ten megabytes each would not fit into the memory of a small machine."""
     monkeypatch.setattr(dispatch, "OCTETS_AHEAD", 25)
     packed: list[int] = []
@@ -240,6 +264,7 @@ def test_large_letters_are_not_packed_far_ahead(monkeypatch: pytest.MonkeyPatch)
     first, *others = [letter(number) for number in range(1, 10)]
     bench = Bench(cast("Feed", Shelf(*others)), packing, Offer())
     assert bench.pack(first).letter is first
-    assert packed == [1, 2, 3]
+    await asyncio.sleep(0)
+    assert packed == [1, 2, 3, 4]
     assert bench.pack(others[0]).letter is others[0]
-    assert packed == [1, 2, 3]
+    assert packed == [1, 2, 3, 4]
