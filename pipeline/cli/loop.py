@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-GARBAGE_AFTER = 5_000  # objects beyond those
+GARBAGE_AFTER = 20_000  # objects beyond those
 LARGE = 128 * 1024  # octets
 _MMAP_THRESHOLD = -3  # glibc's malloc.h
 

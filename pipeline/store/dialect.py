@@ -309,12 +309,13 @@ class PreparedRows:
             self._compiled = compiled_for_file(self._statement)
         common = self._compiled.constants | parameters
         others = [common[name] for name in self._others(self._compiled)]
-        driver = _driver(connection)
-        for start in range(0, len(rows), ROWS_AT_ONCE):
-            some = rows[start : start + ROWS_AT_ONCE]
-            if (sql := self._sql.get(len(some))) is None:
-                sql = self._sql[len(some)] = self._for_rows(self._compiled, len(some))
-            driver.execute(sql, [*others, *chain.from_iterable(some)])
+        driver, start = _driver(connection), 0
+        for size in ROWS_AT_ONCE:
+            while len(rows) - start >= size:
+                if (sql := self._sql.get(size)) is None:
+                    sql = self._sql[size] = self._for_rows(self._compiled, size)
+                driver.execute(sql, [*others, *chain.from_iterable(rows[start : start + size])])
+                start += size
 
     def _others(self, compiled: _InFile) -> list[str]:
         """Return the parameters that are the same for all rows, in their order."""
@@ -334,7 +335,9 @@ class PreparedRows:
         return f"{before} VALUES {every} {numbered(after)}"
 
 
-ROWS_AT_ONCE = 100  # of `PreparedRows`: an older SQLite takes 999 parameters
+# Of `PreparedRows`: an older SQLite takes 999 parameters. A statement of each length from 1 to 100 would take
+# megabytes, for each is kept ready.
+ROWS_AT_ONCE = (100, 64, 32, 16, 8, 4, 2, 1)
 _VALUES = re.compile(r" VALUES (\([^()]*\)) ?")
 _STORE_NOW = Prepared(
     sa.select(sa.cast(sa.extract("epoch", sa.func.clock_timestamp()) * 1_000_000, sa.BigInteger))

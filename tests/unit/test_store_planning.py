@@ -6,9 +6,9 @@ import json
 import random
 import sqlite3
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -22,6 +22,7 @@ from pipeline.mail.address import parse_address
 from pipeline.recipients.pairing import Pair
 from pipeline.recipients.rows import Recipient, read_recipients
 from pipeline.store import planning
+from pipeline.store.dialect import ROWS_AT_ONCE, PreparedRows
 from pipeline.store.planning import ROW_REMOVED, Planning
 from pipeline.store.tables import letters
 from tests.postgres import BOTH, FILE_ONLY
@@ -199,6 +200,32 @@ def test_each_row_keeps_its_own_cells_however_many_go_together(bench: Bench, num
             )
             assert list(map(tuple, found)) == list(map(tuple, wanted))
     assert bench.states() == dict.fromkeys(names, State.PLANNED)
+
+
+class Told(sqlite3.Connection):
+    """A connection that tells what it was asked."""
+
+    asked: set[str]
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """Note a statement, and execute it."""
+        self.asked = {*getattr(self, "asked", ()), sql}
+        return super().execute(sql, parameters)
+
+
+@FILE_ONLY
+def test_rows_of_any_number_go_in_by_a_few_statements() -> None:
+    """A connection keeps each statement ready, and one of a hundred rows is large."""
+    table = sa.Table("noted", sa.MetaData(), sa.Column("number", sa.Integer), sa.Column("word", sa.Text))
+    named = {column.name: sa.bindparam(column.name, type_=column.type) for column in table.c}
+    prepared = PreparedRows(("number",), sa.insert(table).values(named))
+    with closing(sqlite3.connect(":memory:", factory=Told)) as connection:
+        connection.execute("CREATE TABLE noted (number INTEGER, word TEXT)")
+        for number in range(250):
+            prepared.run(connection, [(one,) for one in range(number)], word=str(number))
+            noted = connection.execute("SELECT number FROM noted WHERE word = ?", (str(number),))
+            assert [one for (one,) in noted] == list(range(number))
+        assert len([sql for sql in connection.asked if "INSERT" in sql]) <= len(ROWS_AT_ONCE)
 
 
 @given(st.dictionaries(st.text(), st.text()))
