@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from operator import attrgetter
 from typing import Any
@@ -21,6 +22,7 @@ from pipeline.delivery.letter import State
 from pipeline.delivery.plan import FIRST_ROUND, PlannedLetter
 from pipeline.store import followups
 from pipeline.store.dialect import PreparedRows, alone, insert, is_shared
+from pipeline.store.in_step import in_step
 from pipeline.store.tables import letters, meta, tallies
 
 ROW_REMOVED = "row removed"
@@ -52,12 +54,16 @@ def plan(
         plan_beside_others(connection, stream, campaign=campaign, seen=seen, now_us=now_us)
     else:
         rounds = followups.rounds(connection, campaign=campaign)
-        with _room_for_indexes(connection):
+
+        def put_in(batch: Sequence[PlannedLetter]) -> None:
+            rows = list(map(of_row, batch))
+            _UPSERT.run(connection, rows, p_campaign=campaign, p_seen=seen, p_now=now_us)
+            for number in rounds:
+                _refresh_followups(connection, batch, campaign=campaign, round_=number, seen=seen)
+
+        with _room_for_indexes(connection), in_step() as hand_over:
             while batch := list(islice(stream, BATCH)):
-                rows = list(map(of_row, batch))
-                _UPSERT.run(connection, rows, p_campaign=campaign, p_seen=seen, p_now=now_us)
-                for number in rounds:
-                    _refresh_followups(connection, batch, campaign=campaign, round_=number, seen=seen)
+                hand_over(partial(put_in, batch))
     gone = connection.execute(
         sa.update(letters)
         .where(letters.c.campaign == campaign)
