@@ -7,7 +7,7 @@ and what a limit stands at is the store's.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
@@ -15,6 +15,9 @@ from zoneinfo import ZoneInfo
 
 from pipeline.delivery.letter import Letter
 from pipeline.delivery.limits import Limit, Limits, Pace, show_limit
+from pipeline.letters.kept import Kept
+
+MOST_DOMAINS = 4_096  # whose claims are kept
 
 
 class Claim(NamedTuple):
@@ -46,21 +49,29 @@ class Rules:
     follow: bool = False
     sessions: int = 4
     most: int | None = None  # letters this run may hand out
+    _of_domain: Kept[str, tuple[Claim, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_of_domain", Kept(self._claims_of, MOST_DOMAINS))
 
     def claims(self, letter: Letter, name: str = "") -> tuple[Claim, ...]:
         """Return every limit ``letter`` falls under; ``name`` is `recipient_name`'s, where it is known."""
+        shared, cap = self._of_domain[letter.domain], self.limits.per_recipient
+        if cap is None:
+            return shared
+        name = name or self.recipient_name(letter.recipient_key)
+        return (*shared, Claim(recipient_row(name), cap, _label("per recipient", cap)))
+
+    def _claims_of(self, domain: str) -> tuple[Claim, ...]:
+        """Return the limits that all letters to a domain fall under."""
         limits, out = self.limits, []
         if limits.relay is not None:
-            out.append(_claim(f"relay {self.relay}", limits.relay, "relay", run_wide=True))
+            out.append(Claim(f"relay {self.relay}", limits.relay, _label("relay", limits.relay), True))
         if limits.day is not None:
-            out.append(_claim(f"day {self.relay}", limits.day, "day", run_wide=True))
-        domain = limits.for_domain(letter.domain)
-        if domain is not None:
-            out.append(_claim(f"domain {self.relay} {letter.domain}", domain, letter.domain))
-        if limits.per_recipient is not None:
-            name = name or self.recipient_name(letter.recipient_key)
-            cap = limits.per_recipient
-            out.append(Claim(recipient_row(name), cap, _label("per recipient", cap)))
+            out.append(Claim(f"day {self.relay}", limits.day, _label("day", limits.day), True))
+        limit = limits.for_domain(domain)
+        if limit is not None:
+            out.append(Claim(f"domain {self.relay} {domain}", limit, _label(domain, limit)))
         return tuple(out)
 
     @property
@@ -79,12 +90,6 @@ def recipient_row(hash_: str) -> str:
     Half of the hash tells recipients apart as well (128 bits), and as many again of the rows fit a page.
     """
     return RECIPIENT + hash_[:32]
-
-
-@lru_cache(maxsize=4_096)
-def _claim(name: str, limit: Limit, label: str, *, run_wide: bool = False) -> Claim:
-    """Return a claim that many letters share."""
-    return Claim(name, limit, _label(label, limit), run_wide)
 
 
 @lru_cache(maxsize=64)
