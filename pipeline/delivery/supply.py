@@ -125,7 +125,7 @@ class Feed:
 
     def next_now(self) -> Letter | None:
         """Return a letter whose turn is now, if there is one."""
-        may_go = self._ready and self.stop is None and not self._slow_seconds()
+        may_go = self._ready and self.stop is None and not (self._slow_until and self._slow_seconds())
         return self._hand_out() if may_go else None
 
     def at_end(self) -> bool:

@@ -241,7 +241,10 @@ TABLE: tuple[Row, ...] = (
 
 def judge(phase: Phase, answer: Response) -> Verdict:
     """Return what ``answer`` in ``phase`` (MAIL, RCPT, DATA or DOT) means for letter, address and run."""
-    return next(row.verdict for row in TABLE if row.fits(phase, answer))
+    for row in TABLE:
+        if row.fits(phase, answer):
+            return row.verdict
+    raise AssertionError("the last row fits whatever comes")
 
 
 def judge_loss(phase: Phase) -> Verdict:

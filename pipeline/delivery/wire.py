@@ -15,10 +15,14 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from pipeline.clock import Clock, Timer
 from pipeline.delivery.letter import Phase
 from pipeline.mail.response import Response, ResponseFault, ResponseReader
+
+CLOSING = 421  # RFC 5321 3.8
+_CODE = attrgetter("code")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +198,7 @@ class Wire(asyncio.Protocol):
         exchange = self._waiting[0]
         if len(responses) != len(exchange.phases) or exchange.responses:
             return False
-        if any(response.code == 421 for response in responses):
+        if CLOSING in map(_CODE, responses):
             return False
         self._waiting.clear()
         exchange.responses += responses
@@ -204,7 +208,7 @@ class Wire(asyncio.Protocol):
     def _take(self, response: Response, now: float, complete: list[Exchange]) -> None:
         """Give a response to the exchange that waits for it; one that has all its answers is ``complete``."""
         if not self._waiting:
-            self._out_of_step = response.code != 421
+            self._out_of_step = response.code != CLOSING
             self.abort(f"said unasked: {response}")
             return
         exchange = self._waiting[0]
@@ -216,7 +220,7 @@ class Wire(asyncio.Protocol):
             complete.append(exchange)
             if self._waiting:
                 self._limit(self._waiting[0].phases[0], now)
-        if response.code == 421:
+        if response.code == CLOSING:
             self.abort(str(response))
 
     def connection_lost(self, error: Exception | None) -> None:
