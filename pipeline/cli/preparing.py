@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pipeline.cli import alike, unchanged
+from pipeline.cli import alike, heap, unchanged
 from pipeline.cli.folder import Checked
 from pipeline.cli.place import Place
 from pipeline.cli.suppressions import opened
@@ -107,6 +107,7 @@ def bring_in_line(
         author_domain=settings.author.address.domain,
         secret=world.secret,
     )
+    heap.share_one()
     done = planning.plan(connection, planned, campaign=settings.key, now_us=now_us)
     together = {one.key: one.members for one in checked.pairing.signatories or () if one.joint}
     if together:

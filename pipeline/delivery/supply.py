@@ -27,7 +27,7 @@ from pipeline.delivery.rules import Refusal, Rules
 from pipeline.delivery.stock import Stock
 from pipeline.errors import ExitCode
 
-READ_AHEAD = 500
+READ_AHEAD = 250
 SET_ASIDE_LIMIT = 10_000
 READY_PER_SESSION = 2
 READY_S = 0.2  # letters are made ready for so long ahead, at the pace at which they are taken
