@@ -23,9 +23,9 @@ def give_back() -> None:
 
 
 def _tell(options: dict[int, int], *, trim: bool = False) -> None:
-    import ctypes  # by nobody else
+    with suppress(ImportError, OSError, AttributeError):  # some Pythons are built without it
+        import ctypes  # by nobody else
 
-    with suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
         for option, value in options.items():
             library.mallopt(option, value)

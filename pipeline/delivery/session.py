@@ -204,7 +204,11 @@ class Session:
         handed, self._hand.handed = self._hand.handed, False
         if content is None:
             return None
-        answer = self._answer_to_dot(exchange)
+        answer = exchange.answer(Phase.DOT) if exchange is not None else None
+        if answer is not None and answer.code == GOODBYE and self._farewell is not None:
+            # Said to QUIT, by a relay that passes over the dot before it, and would do so on each connection.
+            desk.lost(content, Phase.DOT, f"said to QUIT, and nothing to the letter: {answer}")
+            return self._dislike()
         if answer is None:
             desk.lost(content, Phase.DOT if handed else Phase.CONTENT, self._wire.lost)
             return Ending.LOST
@@ -215,14 +219,6 @@ class Session:
         if desk.answered(content, Phase.DOT, answer):
             return None  # the envelope behind it may have its answers, even if the connection is gone by now
         return self._given_up()
-
-    def _answer_to_dot(self, exchange: Exchange | None) -> Response | None:
-        """Return it, if it came: 221 is said to QUIT, by a relay that passes over the dot before it."""
-        answer = exchange.answer(Phase.DOT) if exchange is not None else None
-        if answer is not None and answer.code == GOODBYE and self._farewell is not None:
-            self._wire.abort(f"said to QUIT, and nothing to the letter: {answer}")
-            return None
-        return answer
 
     def _given_up(self) -> Ending:
         """The desk wants no more of this connection."""

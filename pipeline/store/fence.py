@@ -37,6 +37,7 @@ from pipeline.store.together import Step, Together
 
 PACKING_LEVEL = 3  # of zlib: a seventh of the time of each message packed alone, and a tenth of the size
 PIECE = 2_047  # octets: of more at once, hashlib lets the interpreter go, which takes longer to get back
+AT_A_STROKE = 1_000_000  # octets of messages
 LONG = 16_384  # octets that take long enough to hash to let it go
 
 _open_attempt = attempts.alias()
@@ -70,7 +71,12 @@ class Writing(NamedTuple):
 
 
 def prepare(writing: Writing) -> Writing:
-    """Make ready for a file what it can take at a stroke: all permissions, and acceptances that are alike."""
+    """Make ready for a file what it can take at a stroke: all permissions, and acceptances that are alike.
+
+    Not large messages: they would hold up who calls this, and SQLite keeps what a statement changes.
+    """
+    if writing.octets > AT_A_STROKE:
+        return writing
     answered = _all_accepted(writing.results)
     if answered is None:
         return writing

@@ -3,12 +3,17 @@
 SQLite lets the interpreter go while it puts rows in; meanwhile the next rows can be made. It pays where there
 are thousands of them.
 
+Ctrl-C is heard between two jobs, and at the end: a connection that is closed under a statement of another
+thread ends the whole program, and rows put in behind a rollback would stay.
+
 Limits: one job at a time, and one that waits; the database's connection is the jobs' until the end.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -28,14 +33,42 @@ def in_step() -> Iterator[Callable[[Callable[[], object]], None]]:
         nonlocal under_way
         if under_way is not None:
             under_way.result()
+        hear()
         under_way = thread.submit(job)
 
+    with _interrupts_held() as hear, _handed_over_soon():
+        with ThreadPoolExecutor(1, thread_name_prefix="store") as thread:
+            yield hand_over
+        if under_way is not None:
+            under_way.result()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[Callable[[], None]]:
+    """Hold Ctrl-C back; what is handed out raises it, where it was said."""
+    told: list[int] = []
+
+    def hear() -> None:
+        if told:
+            raise KeyboardInterrupt
+
+    usual = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or usual is None:
+        yield hear  # it is somebody else's
+        return
+    signal.signal(signal.SIGINT, lambda number, _frame: told.append(number))
+    try:
+        yield hear
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    hear()
+
+
+@contextmanager
+def _handed_over_soon() -> Iterator[None]:
     usual = sys.getswitchinterval()
     sys.setswitchinterval(HANDOVER_S)
     try:
-        with ThreadPoolExecutor(1, thread_name_prefix="store") as thread:
-            yield hand_over
-            if under_way is not None:
-                under_way.result()
+        yield
     finally:
         sys.setswitchinterval(usual)

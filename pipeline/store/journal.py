@@ -32,7 +32,6 @@ from pipeline.store.database import Database
 
 T = TypeVar("T")
 LONGEST_GATHERING_S = 0.02
-PREPARED_AT_ONCE = 1_000_000  # octets of messages that are hashed and packed where the event loop runs
 RETRY_WAITS_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -184,7 +183,7 @@ class Journal:
             to_us(self._clock.now()),
             self._keep_bytes,
         )
-        if not self._campaign.is_server and writing.octets <= PREPARED_AT_ONCE:
+        if not self._campaign.is_server:
             # Not in the thread that commits: it had to wait for the interpreter, and all letters for it.
             with suppress(Exception):  # comes up again in that thread, and ends in `trouble`
                 writing = fence.prepare(writing)

@@ -59,8 +59,7 @@ class Together:
             except sqlite3.OperationalError as trouble:
                 if f"no such table: {self._name}" not in str(trouble):
                     raise
-                for sql in made:  # this connection has not run it before
-                    connection.execute(sql)
+                _make(connection, made)  # this connection has not run it before
                 connection.execute(run, values)
         except sqlite3.IntegrityError as refusal:
             if str(refusal) != _NOT_ALL:
@@ -92,6 +91,18 @@ class Together:
             return _literal(constants[name]) if name in constants else f"NEW.{name}"
 
         return NAMED.sub(put, sql)
+
+
+def _make(connection: sqlite3.Connection, statements: Sequence[str]) -> None:
+    """Make what a connection has for itself: all of it or nothing, or it would never be made again."""
+    connection.execute("SAVEPOINT making")
+    try:
+        for sql in statements:
+            connection.execute(sql)
+        connection.execute("RELEASE making")
+    except BaseException:
+        connection.rollback()
+        raise
 
 
 def _literal(value: object) -> str:

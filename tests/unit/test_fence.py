@@ -305,6 +305,17 @@ def test_the_hash_of_what_is_kept_is_that_of_all_of_it(bench: Bench, size: int) 
     assert (kept.sha256, kept.message) == (hashlib.sha256(content[:size]).hexdigest(), content[:size])
 
 
+def test_large_letters_are_not_made_ready_where_the_sessions_wait(bench: Bench) -> None:
+    """They are permitted all the same, and kept."""
+    wanted = parcel(bench.letter(), content=b"x" * (fence.AT_A_STROKE + 1))._replace(sha256="")
+    writing = fence.Writing(bench.run, [wanted], [], bench.now_us, keep_bytes=True)
+    assert fence.prepare(writing).at_a_stroke is None
+    assert bench.permit(wanted)
+    kept = bench.content()
+    assert kept is not None
+    assert kept.message == wanted.content
+
+
 def test_a_commit_that_is_rolled_back_grants_nothing(bench: Bench) -> None:
     """A power cut before the commit takes attempt, count and content with it."""
     wanted = parcel(bench.letter())

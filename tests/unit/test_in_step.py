@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -78,3 +79,47 @@ def test_trouble_of_the_caller_waits_for_the_job_under_way() -> None:
         run(job, then=break_off)
     assert ended.is_set()
     assert sys.getswitchinterval() == usual
+
+
+def test_ctrl_c_is_heard_when_the_job_under_way_has_ended() -> None:
+    """However often it is pressed; no other job is begun."""
+    ready = threading.Event()
+    done: list[str] = []
+
+    def first() -> None:
+        ready.wait(PATIENCE_S)
+        done.append("first")
+
+    def press() -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        ready.set()
+
+    def work() -> None:
+        with in_step() as hand_over:
+            hand_over(first)
+            press()
+            hand_over(lambda: done.append("second"))
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == ["first"]
+
+
+def test_ctrl_c_behind_the_last_job_is_heard_at_the_end() -> None:
+    """And by whoever hears it as a rule, from then on."""
+    usual = signal.getsignal(signal.SIGINT)
+    done: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        run(lambda: done.append(1), then=lambda: signal.raise_signal(signal.SIGINT))
+    assert done == [1]
+    assert signal.getsignal(signal.SIGINT) is usual
+
+
+def test_a_thread_leaves_ctrl_c_alone() -> None:
+    """Only the main thread may say what a signal does."""
+    done: list[int] = []
+    thread = threading.Thread(target=run, args=(lambda: done.append(1),))
+    thread.start()
+    thread.join(PATIENCE_S)
+    assert done == [1]
